@@ -1,0 +1,3 @@
+//! The rooms of ziflow-scim-bridge; ARCHITECTURE.md says who may import whom.
+
+pub mod yaml;
