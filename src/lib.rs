@@ -1,3 +1,4 @@
 //! The rooms of ziflow-scim-bridge; ARCHITECTURE.md says who may import whom.
 
+pub mod scim;
 pub mod yaml;
