@@ -2,3 +2,4 @@
 
 pub mod scim;
 pub mod yaml;
+pub mod ziflow;

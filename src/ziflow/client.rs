@@ -1,0 +1,409 @@
+//! One method per endpoint of Ziflow's API that the bridge needs, and what each answer means.
+//!
+//! Ziflow documents no status codes, so a meaning is read from the widest set of codes that can carry it, and
+//! doubt is never read as "nobody": a 404 counts only once `GET /users?count=1` has shown that the address and
+//! the key are right. Reads are repeated; a write that may have happened is looked up, never repeated blindly.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::ziflow::error::Error;
+use crate::ziflow::model::{Fields, User};
+use crate::ziflow::rate_limit::{self, RateLimit};
+use crate::ziflow::sender::{Sender, nonsense};
+use crate::ziflow::transport::{self, Answer, Body, Call, Request};
+
+/// `ziflow.*` of the settings, as far as they concern what answers mean.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Settings {
+    pub no_seat_texts: Vec<String>,
+    pub page_size: usize,
+    pub proof_ttl_secs: u64,
+}
+
+/// How a new user proves who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Invitation {
+    /// Ziflow sends an invitation, and the person verifies the address.
+    Email,
+    /// The address counts as verified; the random password is thrown away, because the account signs in by SSO.
+    None,
+}
+
+/// One page of `GET /users`.
+#[derive(Debug)]
+pub struct Page {
+    pub users: Vec<User>,
+    /// Whether Ziflow says that more follow; it may not say.
+    pub has_more: Option<bool>,
+}
+
+/// A confirmed write.
+#[derive(Debug)]
+pub enum Written {
+    /// The answer shows the person.
+    User(Box<User>),
+    /// The answer shows nobody: the person must be read back.
+    Unseen,
+}
+
+#[derive(Debug)]
+pub struct Client {
+    sender: Sender,
+    page_size: usize,
+}
+
+impl Client {
+    /// Fails with a sentence for the operator when the settings cannot be used.
+    pub fn new(
+        connection: &transport::Settings,
+        settings: &Settings,
+        pace: &rate_limit::Settings,
+    ) -> Result<Self, String> {
+        let sender = Sender::new(connection, settings, pace)?;
+        Ok(Self { sender, page_size: settings.page_size })
+    }
+
+    /// Whether the key has been seen to work, and not been refused since.
+    pub fn key_proven(&self) -> bool {
+        self.sender.key_proven()
+    }
+
+    /// Whether that was recently enough to believe that there is nobody.
+    pub fn proven_lately(&self) -> bool {
+        self.sender.proven_lately()
+    }
+
+    /// Whether the last word about the key was a refusal.
+    pub fn key_refused(&self) -> bool {
+        self.sender.key_refused()
+    }
+
+    /// How long ago Ziflow last gave an answer that could be used.
+    pub fn heard(&self) -> Option<Duration> {
+        self.sender.heard()
+    }
+
+    /// What went wrong since Ziflow last gave an answer that could be used.
+    pub fn trouble(&self) -> Option<Error> {
+        self.sender.trouble()
+    }
+
+    /// The door that every call leaves through.
+    pub fn limit(&self) -> &RateLimit {
+        self.sender.limit()
+    }
+
+    /// `GET /users?count=1`: shows that the address and the key are right.
+    pub async fn prove(&self, call: &Call) -> Result<(), Error> {
+        let query = [("count", "1".to_owned())];
+        let request = Request { method: Method::GET, path: &["users"], query: &query, body: None };
+        let answer = self.sender.read(call, &request).await?;
+        match &answer.body {
+            Body::Json(body) if answer.status.is_success() && page(body).is_some() => {
+                self.sender.prove();
+                Ok(())
+            }
+            _ if answer.status == StatusCode::FORBIDDEN => Err(self.sender.refuse_key(&answer)),
+            _ => {
+                self.sender.distrust();
+                let kind = answer.kind();
+                Err(self.sender.note(Error::Nonsense {
+                    reason: format!(
+                        "GET /users?count=1 answered {kind}; is ziflow.base_url right, and the key's owner an admin?"
+                    ),
+                }))
+            }
+        }
+    }
+
+    /// `GET /users/{id}`. The person who comes back has this very id.
+    pub async fn user_by_id(&self, call: &Call, id: &str) -> Result<User, Error> {
+        let user = self.one(call, &["users", id], User::from_json).await?;
+        if user.id == id {
+            return Ok(user);
+        }
+        // Ziflow takes an e-mail address in place of the id; such a person has another id, so nobody has this one.
+        if user.email.eq_ignore_ascii_case(id) {
+            return Err(Error::NotFound);
+        }
+        Err(Error::Nonsense { reason: "GET /users/{id} answered with another person".to_owned() })
+    }
+
+    /// `GET /users/{email}`. The person who comes back has this very address, in whatever case.
+    pub async fn user_by_email(&self, call: &Call, email: &str) -> Result<User, Error> {
+        let user = self.one(call, &["users", email], User::from_json).await?;
+        same_address(user, email)
+    }
+
+    /// `GET /contacts/{id}`: where a deactivated person may still be seen.
+    pub async fn contact_by_id(&self, call: &Call, id: &str) -> Result<User, Error> {
+        let user = self.one(call, &["contacts", id], User::from_contact_json).await?;
+        if user.id == id { Ok(user) } else { Err(Error::NotFound) }
+    }
+
+    /// `GET /users`, page by page from 1. `None` past the end.
+    pub async fn page(&self, call: &Call, number: usize) -> Result<Option<Page>, Error> {
+        let query = [("count", self.page_size.to_string()), ("page", number.to_string())];
+        let request = Request { method: Method::GET, path: &["users"], query: &query, body: None };
+        let answer = self.sender.read(call, &request).await?;
+        match &answer.body {
+            Body::Json(body) if answer.status.is_success() => {
+                let page = page(body).ok_or_else(|| self.puzzled("GET /users", &answer))?;
+                self.sender.prove();
+                Ok(Some(page))
+            }
+            _ if number > 1 && says_absent(answer.status) => Ok(None),
+            _ if answer.status == StatusCode::FORBIDDEN => Err(self.sender.refuse_key(&answer)),
+            _ => Err(self.puzzled("GET /users", &answer)),
+        }
+    }
+
+    /// How many people `page` asks for.
+    pub fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    /// `POST /users`. The person may exist after `Error::Unknown`: look them up by their address.
+    pub async fn create(
+        &self,
+        call: &Call,
+        fields: &Fields,
+        invitation: Invitation,
+    ) -> Result<Written, Error> {
+        let mut body = to_json(fields);
+        match invitation {
+            Invitation::Email => drop(body.insert("verified".to_owned(), false.into())),
+            Invitation::None => {
+                body.insert("verified".to_owned(), true.into());
+                body.insert("password".to_owned(), random_password()?.into());
+            }
+        }
+        let body = Value::Object(body);
+        let request = Request { method: Method::POST, path: &["users"], query: &[], body: Some(&body) };
+        let answer = self.sender.write(call, &request).await?;
+        match answer.status {
+            status if status.is_success() => written(&answer, |_user| true),
+            StatusCode::NOT_FOUND => {
+                self.sender.distrust();
+                Err(self.puzzled("POST /users", &answer))
+            }
+            _ => Err(self.refusal(call, "POST /users", &answer).await),
+        }
+    }
+
+    /// `PUT /users/{id}` with these fields.
+    pub async fn update(&self, call: &Call, id: &str, body: &Map<String, Value>) -> Result<Written, Error> {
+        let body = Value::Object(body.clone());
+        let path = ["users", id];
+        let request = Request { method: Method::PUT, path: &path, query: &[], body: Some(&body) };
+        if !addressable(id) {
+            return Err(Error::NotFound);
+        }
+        let answer = self.sender.write(call, &request).await?;
+        match answer.status {
+            status if status.is_success() => written(&answer, |user| user.id == id),
+            status if says_absent(status) => Err(self.absent_or_refused(call, id, &answer).await),
+            _ => Err(self.refusal(call, "PUT /users/{id}", &answer).await),
+        }
+    }
+
+    /// `DELETE /users/{id}`; `new_owner` receives the proofs. A person who is gone already is fine.
+    pub async fn delete(&self, call: &Call, id: &str, new_owner: Option<&str>) -> Result<(), Error> {
+        let query: Vec<_> = new_owner.map(|owner| ("newOwner", owner.to_owned())).into_iter().collect();
+        let path = ["users", id];
+        let request = Request { method: Method::DELETE, path: &path, query: &query, body: None };
+        if !addressable(id) {
+            return Ok(());
+        }
+        let answer = match self.sender.write(call, &request).await {
+            Err(Error::Unknown { reason }) => return self.gone_after_all(call, id, reason).await,
+            other => other?,
+        };
+        match answer.status {
+            status if status.is_success() && answer.is_html() => {
+                self.gone_after_all(call, id, answer.kind()).await
+            }
+            status if status.is_success() => Ok(()),
+            status if says_absent(status) => match self.absent_or_refused(call, id, &answer).await {
+                Error::NotFound => Ok(()),
+                other => Err(other),
+            },
+            _ => Err(self.refusal(call, "DELETE /users/{id}", &answer).await),
+        }
+    }
+
+    /// A GET that names one person. "Nobody" is believed only from a proven key.
+    async fn one(
+        &self,
+        call: &Call,
+        path: &[&str],
+        parse: impl Fn(&Value) -> Option<User>,
+    ) -> Result<User, Error> {
+        if !path.iter().all(|segment| addressable(segment)) {
+            return Err(Error::NotFound);
+        }
+        let request = Request { method: Method::GET, path, query: &[], body: None };
+        let answer = self.sender.read(call, &request).await?;
+        let absent = says_absent(answer.status) || answer.status.is_success() && nobody(&answer.body);
+        if absent {
+            return Err(self.absence(call, &answer).await);
+        }
+        match &answer.body {
+            Body::Json(body) if answer.status.is_success() => {
+                parse(body).ok_or_else(|| self.puzzled("GET /users/{id}", &answer))
+            }
+            _ if answer.status == StatusCode::FORBIDDEN => match self.prove(call).await {
+                Ok(()) => Err(self.puzzled("GET /users/{id}", &answer)),
+                Err(error) => Err(error),
+            },
+            _ => Err(self.puzzled("GET /users/{id}", &answer)),
+        }
+    }
+
+    /// What "nobody" is worth. An HTML page speaks for a gateway, so it needs a proof of its own.
+    async fn absence(&self, call: &Call, answer: &Answer) -> Error {
+        if self.proven_lately() && !answer.is_html() {
+            return Error::NotFound;
+        }
+        match self.prove(call).await {
+            Ok(()) => Error::NotFound,
+            Err(error) => error,
+        }
+    }
+
+    /// A write was answered 404 or 400: is nobody there, or is a value wrong?
+    async fn absent_or_refused(&self, call: &Call, id: &str, answer: &Answer) -> Error {
+        match self.user_by_id(call, id).await {
+            Ok(_) if answer.status == StatusCode::NOT_FOUND => self.puzzled("a write", answer),
+            Ok(_) => self.refusal(call, "a write", answer).await,
+            Err(error) => error,
+        }
+    }
+
+    async fn gone_after_all(&self, call: &Call, id: &str, reason: String) -> Result<(), Error> {
+        match self.user_by_id(call, id).await {
+            Err(Error::NotFound) => Ok(()),
+            _ => Err(Error::Unknown { reason }),
+        }
+    }
+
+    /// What a 4xx answer to a write says. A 403 is about the key only if the key has lost its rights.
+    async fn refusal(&self, call: &Call, what: &str, answer: &Answer) -> Error {
+        let message = answer.message();
+        match answer.status.as_u16() {
+            402 => Error::NoSeat { message },
+            400 | 403 | 409 | 422 if self.sender.speaks_of_seats(&message) => Error::NoSeat { message },
+            400 | 422 => Error::Refused { message },
+            409 => Error::Conflict { message },
+            403 => match self.prove(call).await {
+                Ok(()) => Error::Refused { message },
+                Err(error) => error,
+            },
+            _ => self.puzzled(what, answer),
+        }
+    }
+
+    /// An answer that makes no sense is trouble that readiness shows.
+    fn puzzled(&self, what: &str, answer: &Answer) -> Error {
+        self.sender.note(nonsense(what, answer))
+    }
+}
+
+/// The JSON that a write sends.
+pub fn to_json(fields: &Fields) -> Map<String, Value> {
+    fields.iter().map(|(field, value)| (field.name().to_owned(), value.to_json())).collect()
+}
+
+/// An empty segment would address the collection, and URLs resolve dots away: neither can be an id.
+fn addressable(segment: &str) -> bool {
+    !matches!(segment, "" | "." | "..")
+}
+
+fn same_address(user: User, email: &str) -> Result<User, Error> {
+    if user.email.to_lowercase() == email.to_lowercase() {
+        return Ok(user);
+    }
+    Err(Error::Nonsense { reason: "GET /users/{email} answered with another person".to_owned() })
+}
+
+/// An unknown id may also be answered with 400.
+fn says_absent(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::GONE)
+}
+
+/// "Nobody" in the form of a 200.
+fn nobody(body: &Body) -> bool {
+    match body {
+        Body::Empty | Body::Json(Value::Null) => true,
+        Body::Json(Value::Object(object)) => object.is_empty(),
+        _ => false,
+    }
+}
+
+/// A page as it must be: one entry that is no user would be a person lost, so it spoils the page.
+fn page(body: &Value) -> Option<Page> {
+    let users = body.get("users")?.as_array()?;
+    let users = users.iter().map(User::from_json).collect::<Option<Vec<_>>>()?;
+    Some(Page { users, has_more: body.get("has_more").and_then(Value::as_bool) })
+}
+
+/// What a 2xx answer to a write is worth.
+fn written(answer: &Answer, expected: impl Fn(&User) -> bool) -> Result<Written, Error> {
+    match &answer.body {
+        // A web page or half a body may come from anybody on the way.
+        Body::Text { html: true, .. } | Body::Cut(_) => Err(Error::Unknown { reason: answer.kind() }),
+        Body::Text { .. } | Body::Empty => Ok(Written::Unseen),
+        Body::Json(body) => Ok(match User::from_json(body).filter(expected) {
+            // `{id, email}` alone would read as a person without a name or roles.
+            Some(user) if body.get("roles").is_some() => Written::User(Box::new(user)),
+            _ => Written::Unseen,
+        }),
+    }
+}
+
+/// Ziflow wants at least eight characters with a digit and a capital letter. Nobody ever learns this one.
+fn random_password() -> Result<String, Error> {
+    let mut bytes = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| Error::Unavailable {
+        reason: "no random numbers".to_owned(),
+        retry_after: None,
+    })?;
+    Ok(format!("Z1{:032x}", u128::from_ne_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_whole_or_none() {
+        let user = json!({"id": "1", "email": "a@b.c"});
+        assert_eq!(page(&json!({"users": [user], "has_more": true})).unwrap().has_more, Some(true));
+        assert_eq!(page(&json!({"users": []})).unwrap().has_more, None);
+        for broken in
+            [json!({}), json!([]), json!({"users": 1}), json!({"users": [user, 7]}), json!({"users": [{}]})]
+        {
+            assert!(page(&broken).is_none(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_password_pleases_ziflow() {
+        let password = random_password().unwrap();
+        assert!(password.len() >= 8 && password.contains('Z') && password.contains('1'));
+        assert_ne!(password, random_password().unwrap());
+    }
+
+    #[test]
+    fn dots_and_nothing_are_no_ids() {
+        assert!(!addressable("") && !addressable(".") && !addressable(".."));
+        assert!(addressable("..a") && addressable("%2e"));
+    }
+}

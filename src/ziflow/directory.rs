@@ -1,0 +1,389 @@
+//! Everybody in the account, read rarely: single people kept for some seconds, and the walk over all pages,
+//! shared between concurrent readers and kept while somebody pages through it.
+//!
+//! Nobody is served from here after a write of ours: writes go through (`wrote`, `removed`).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, warn};
+
+use crate::ziflow::client::Client;
+use crate::ziflow::error::Error;
+use crate::ziflow::model::{Fields, User};
+use crate::ziflow::snapshot::{Snapshot, Write};
+use crate::ziflow::transport::Call;
+
+/// How long "there is nobody with this address" counts as seen just now.
+const ABSENCE_SECS: u64 = 60;
+
+/// How long Ziflow may take to show a write everywhere.
+const WRITTEN_LATELY: Duration = Duration::from_secs(10);
+
+/// When a reader is told to ask again while the walk goes on.
+const WALK_RETRY_SECS: u64 = 5;
+
+/// So many remembered people make the cache look for those it may forget.
+const TIDY_AT: usize = 1024;
+
+/// `ziflow.*` of the settings, as far as they concern what is kept.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Settings {
+    pub inactive_fallback: bool,
+    pub directory_ttl_secs: u64,
+    pub read_cache_ttl_secs: u64,
+    pub read_back_delay_ms: u64,
+    pub read_back_tries: usize,
+}
+
+/// Whom to read back.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    Email(&'a str),
+    Known { id: &'a str, email: &'a str },
+}
+
+#[derive(Debug)]
+pub struct Directory {
+    client: Arc<Client>,
+    settings: Settings,
+    cache: Mutex<Cache>,
+    listing: Mutex<Listing>,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    people: HashMap<String, (User, Instant)>,
+    absent: HashMap<String, Instant>,
+    written: HashMap<String, (Fields, Instant)>,
+    /// Counts writes, so that a read that began before a write is not kept after it.
+    writes: u64,
+}
+
+/// None until the walk has ended.
+type Walked = Option<Result<Arc<Snapshot>, Error>>;
+
+#[derive(Debug)]
+enum Listing {
+    None,
+    Walking {
+        done: watch::Receiver<Walked>,
+        /// What was written meanwhile, to be put on top of what the walk saw.
+        writes: Vec<Write>,
+    },
+    Ready {
+        snapshot: Arc<Snapshot>,
+        used: Instant,
+    },
+}
+
+impl Directory {
+    pub fn new(client: Arc<Client>, settings: Settings) -> Arc<Self> {
+        let (cache, listing) = (Mutex::default(), Mutex::new(Listing::None));
+        Arc::new(Self { client, settings, cache, listing })
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The person with this id, at most `read_cache_ttl_secs` old.
+    pub async fn by_id(&self, call: &Call, id: &str) -> Result<User, Error> {
+        if let Some(user) = self.cached(|user| user.id == id, Some(id)) {
+            return Ok(user);
+        }
+        self.fresh_by_id(call, id).await
+    }
+
+    /// The person with this id, as Ziflow shows them now.
+    pub async fn fresh_by_id(&self, call: &Call, id: &str) -> Result<User, Error> {
+        let writes = self.cache().writes;
+        let found = self.client.user_by_id(call, id).await;
+        match &found {
+            Ok(user) => self.keep(user, writes),
+            Err(Error::NotFound) => self.forget(id),
+            Err(_) => {}
+        }
+        found
+    }
+
+    /// The person with this address, at most `read_cache_ttl_secs` old.
+    pub async fn by_email(&self, call: &Call, email: &str) -> Result<User, Error> {
+        let email = email.to_lowercase();
+        if let Some(user) = self.cached(|user| user.email.to_lowercase() == email, None) {
+            return Ok(user);
+        }
+        self.fresh_by_email(call, &email).await
+    }
+
+    /// The person with this address, as Ziflow shows them now.
+    pub async fn fresh_by_email(&self, call: &Call, email: &str) -> Result<User, Error> {
+        // Ziflow takes ids and addresses in one place; a text without `@` would be taken for an id.
+        if !email.contains('@') {
+            return Err(Error::NotFound);
+        }
+        let email = email.to_lowercase();
+        let writes = self.cache().writes;
+        let found = self.client.user_by_email(call, &email).await;
+        match &found {
+            Ok(user) => {
+                self.not_absent(&email);
+                self.keep(user, writes);
+            }
+            Err(Error::NotFound) => drop(self.cache().absent.insert(email, Instant::now())),
+            Err(_) => {}
+        }
+        found
+    }
+
+    /// A person the bridge has known, who may be hidden because they are inactive: looked for among the
+    /// contacts and by address before they are called gone.
+    pub async fn known_person(&self, call: &Call, id: &str, email: Option<&str>) -> Result<User, Error> {
+        match self.by_id(call, id).await {
+            Err(Error::NotFound) => self.hidden_person(call, id, email).await,
+            other => other,
+        }
+    }
+
+    /// The same, as Ziflow shows them now.
+    pub async fn fresh_known_person(&self, call: &Call, id: &str, email: &str) -> Result<User, Error> {
+        match self.fresh_by_id(call, id).await {
+            Err(Error::NotFound) => self.hidden_person(call, id, Some(email)).await,
+            other => other,
+        }
+    }
+
+    async fn hidden_person(&self, call: &Call, id: &str, email: Option<&str>) -> Result<User, Error> {
+        if !self.settings.inactive_fallback {
+            return Err(Error::NotFound);
+        }
+        match self.client.contact_by_id(call, id).await {
+            Err(Error::NotFound) => {}
+            other => return other,
+        }
+        let Some(email) = email else { return Err(Error::NotFound) };
+        let user = self.by_email(call, email).await?;
+        if user.id == id { Ok(user) } else { Err(Error::NotFound) }
+    }
+
+    /// Reads a person after a write whose answer showed nobody, again until `fits` or the tries run out:
+    /// a write may take a moment to be seen. The last reading is returned: it is what Ziflow shows.
+    pub async fn read_back(
+        &self,
+        call: &Call,
+        who: &Who<'_>,
+        fits: impl Fn(&User) -> bool,
+    ) -> Result<User, Error> {
+        let delay = Duration::from_millis(self.settings.read_back_delay_ms);
+        let mut seen = self.read(call, who).await;
+        for _ in 1..self.settings.read_back_tries {
+            let done = matches!(&seen, Ok(user) if fits(user));
+            let hopeless = !matches!(&seen, Ok(_) | Err(Error::NotFound));
+            if done || hopeless || !call.has_time_for(delay) {
+                break;
+            }
+            sleep(delay).await;
+            seen = self.read(call, who).await;
+        }
+        seen
+    }
+
+    async fn read(&self, call: &Call, who: &Who<'_>) -> Result<User, Error> {
+        match who {
+            Who::Email(email) => self.fresh_by_email(call, email).await,
+            Who::Known { id, email } => self.fresh_known_person(call, id, email).await,
+        }
+    }
+
+    /// Makes sure that Ziflow is there and takes the key, at the price of a call only if it has not just
+    /// shown it: what answers "nobody" without having asked Ziflow would hide an outage.
+    pub async fn vouch(&self, call: &Call) -> Result<(), Error> {
+        let recently = self.client.heard().is_some_and(|heard| heard < self.cache_ttl());
+        if recently && self.client.proven_lately() {
+            return Ok(());
+        }
+        self.client.prove(call).await
+    }
+
+    /// Whether Ziflow has said within the last minute that nobody has this address.
+    pub fn absent_just_now(&self, email: &str) -> bool {
+        let cache = self.cache();
+        let seen = cache.absent.get(&email.to_lowercase());
+        seen.is_some_and(|seen| seen.elapsed() < Duration::from_secs(ABSENCE_SECS))
+    }
+
+    /// Ziflow has said that somebody has this address after all.
+    pub fn not_absent(&self, email: &str) {
+        self.cache().absent.remove(&email.to_lowercase());
+    }
+
+    /// Ziflow has shown this person after a write of these fields.
+    pub fn wrote(&self, user: &User, fields: &Fields) {
+        let mut cache = self.cache();
+        cache.writes += 1;
+        let (written, since) =
+            cache.written.entry(user.id.clone()).or_insert_with(|| (Fields::new(), Instant::now()));
+        written.extend(fields.clone());
+        *since = Instant::now();
+        cache.absent.remove(&user.email.to_lowercase());
+        cache.keep(user, self.cache_ttl());
+        drop(cache);
+        self.write(Write::Put(Box::new(user.clone())));
+    }
+
+    /// What was written to this person within the last seconds: reads may not show it yet.
+    pub fn written_lately(&self, id: &str) -> Fields {
+        let cache = self.cache();
+        let lately = cache.written.get(id).filter(|(_, since)| since.elapsed() < WRITTEN_LATELY);
+        lately.map(|(fields, _)| fields.clone()).unwrap_or_default()
+    }
+
+    /// Something may have happened to this person: what is kept about them is worthless.
+    pub fn forget(&self, id: &str) {
+        let mut cache = self.cache();
+        cache.writes += 1;
+        cache.people.remove(id);
+    }
+
+    /// This person is gone.
+    pub fn removed(&self, id: &str) {
+        self.forget(id);
+        self.write(Write::Remove(id.to_owned()));
+    }
+
+    /// Everybody. The walk outlives the request that began it: who cannot wait is told when to ask again.
+    pub async fn everyone(self: &Arc<Self>, call: &Call) -> Result<Arc<Snapshot>, Error> {
+        loop {
+            let mut done = match self.listing_or_walk() {
+                Ok(snapshot) => return Ok(snapshot),
+                Err(done) => done,
+            };
+            let walked = timeout_at(call.deadline(), done.wait_for(Option::is_some)).await;
+            match walked {
+                Err(_elapsed) => {
+                    return Err(Error::Walking { retry_after: Duration::from_secs(WALK_RETRY_SECS) });
+                }
+                // Whoever waited for this walk is served from it, however short it is kept.
+                Ok(Ok(walked)) => {
+                    if let Some(outcome) = &*walked {
+                        return outcome.clone();
+                    }
+                }
+                // The walk died without a word: begin again.
+                Ok(Err(_closed)) => {}
+            }
+        }
+    }
+
+    /// Whether the snapshot of this generation is still kept.
+    pub fn keeps(&self, generation: u64) -> bool {
+        match &*self.listing() {
+            Listing::Ready { snapshot, used } => {
+                snapshot.generation() == generation
+                    && used.elapsed() < Duration::from_secs(self.settings.directory_ttl_secs)
+            }
+            Listing::None | Listing::Walking { .. } => false,
+        }
+    }
+
+    /// Notes that a person whom the walk did not show has been found, or is gone.
+    pub fn account_for(&self, id: &str, found: Option<&User>) {
+        self.write(match found {
+            Some(user) => Write::Put(Box::new(user.clone())),
+            None => Write::Remove(id.to_owned()),
+        });
+    }
+
+    fn listing_or_walk(self: &Arc<Self>) -> Result<Arc<Snapshot>, watch::Receiver<Walked>> {
+        let mut listing = self.listing();
+        match &mut *listing {
+            Listing::Ready { snapshot, used }
+                if used.elapsed() < Duration::from_secs(self.settings.directory_ttl_secs) =>
+            {
+                *used = Instant::now();
+                Ok(Arc::clone(snapshot))
+            }
+            // A closed channel is a walk that died: without this check its readers would spin.
+            Listing::Walking { done, .. } if done.has_changed().is_ok() => Err(done.clone()),
+            Listing::None | Listing::Walking { .. } | Listing::Ready { .. } => {
+                let (sender, done) = watch::channel(None);
+                *listing = Listing::Walking { done: done.clone(), writes: Vec::new() };
+                let directory = Arc::clone(self);
+                drop(tokio::spawn(async move {
+                    let outcome = directory.walk_and_keep().await;
+                    drop(sender.send(Some(outcome)));
+                }));
+                Err(done)
+            }
+        }
+    }
+
+    async fn walk_and_keep(&self) -> Result<Arc<Snapshot>, Error> {
+        let walked = Snapshot::read(&self.client).await;
+        let mut listing = self.listing();
+        let before = std::mem::replace(&mut *listing, Listing::None);
+        let mut snapshot =
+            walked.inspect_err(|error| warn!(%error, "the list of people could not be read"))?;
+        if let Listing::Walking { writes, .. } = before {
+            for write in writes {
+                write.apply(&mut snapshot);
+            }
+        }
+        debug!(people = snapshot.len(), "the list of people is read");
+        let snapshot = Arc::new(snapshot);
+        *listing = Listing::Ready { snapshot: Arc::clone(&snapshot), used: Instant::now() };
+        Ok(snapshot)
+    }
+
+    fn write(&self, write: Write) {
+        match &mut *self.listing() {
+            Listing::None => {}
+            Listing::Walking { writes, .. } => writes.push(write),
+            Listing::Ready { snapshot, .. } => write.apply(Arc::make_mut(snapshot)),
+        }
+    }
+
+    fn cached(&self, is: impl Fn(&User) -> bool, id: Option<&str>) -> Option<User> {
+        let cache = self.cache();
+        let fresh = |(user, since): &&(User, Instant)| since.elapsed() < self.cache_ttl() && is(user);
+        let entry = match id {
+            Some(id) => cache.people.get(id).filter(fresh),
+            None => cache.people.values().find(fresh),
+        };
+        entry.map(|(user, _)| user.clone())
+    }
+
+    fn keep(&self, user: &User, writes: u64) {
+        let mut cache = self.cache();
+        if cache.writes == writes {
+            cache.keep(user, self.cache_ttl());
+        }
+    }
+
+    fn cache_ttl(&self) -> Duration {
+        Duration::from_secs(self.settings.read_cache_ttl_secs)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listing(&self) -> MutexGuard<'_, Listing> {
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cache {
+    fn keep(&mut self, user: &User, ttl: Duration) {
+        if self.people.len() + self.absent.len() + self.written.len() >= TIDY_AT {
+            self.written.retain(|_, (_, since)| since.elapsed() < WRITTEN_LATELY);
+            self.people.retain(|_, (_, since)| since.elapsed() < ttl);
+            self.absent.retain(|_, since| since.elapsed() < Duration::from_secs(ABSENCE_SECS));
+        }
+        self.people.insert(user.id.clone(), (user.clone(), Instant::now()));
+    }
+}

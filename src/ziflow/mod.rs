@@ -1,0 +1,10 @@
+//! The upstream: Ziflow's public REST API, called politely and believed only as far as it can be.
+
+pub mod client;
+pub mod directory;
+pub mod error;
+pub mod model;
+pub mod rate_limit;
+mod sender;
+pub mod snapshot;
+pub mod transport;

@@ -1,0 +1,241 @@
+//! Sending until there is an answer that can be judged: which trouble passes, what may be sent again, and what is
+//! known about Ziflow and the key meanwhile.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+use tracing::{error, info, warn};
+
+use crate::ziflow::client::Settings;
+use crate::ziflow::error::Error;
+use crate::ziflow::rate_limit::{self, RateLimit};
+use crate::ziflow::transport::{self, Answer, Body, Call, Failure, Lost, Request, Transport};
+
+/// How long a pause is when Ziflow asks to slow down without saying for how long.
+const UNSAID_PAUSE: Duration = Duration::from_secs(1);
+
+/// What an answer, or the lack of one, means for the sender.
+enum Verdict {
+    Take(Answer),
+    /// Worth another try, after this wait if Ziflow named one.
+    Again(Error, Option<Duration>),
+    Stop(Error),
+}
+
+#[derive(Debug)]
+pub(super) struct Sender {
+    transport: Transport,
+    backoff: ExponentialBuilder,
+    no_seat_texts: Vec<String>,
+    /// When `GET /users?count=1`, or a page of people, last came back as it must; none since trouble with it.
+    proven: Mutex<Option<Instant>>,
+    proof_ttl: Duration,
+    key_refused: AtomicBool,
+    /// When Ziflow last gave an answer that could be used.
+    heard: Mutex<Option<Instant>>,
+    /// What went wrong since then, if anything did.
+    trouble: Mutex<Option<Error>>,
+}
+
+impl Sender {
+    pub(super) fn new(
+        connection: &transport::Settings,
+        settings: &Settings,
+        pace: &rate_limit::Settings,
+    ) -> Result<Self, String> {
+        let backoff = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(Duration::from_millis(pace.backoff_min_ms))
+            .with_max_delay(Duration::from_secs(pace.backoff_max_secs))
+            .with_max_times(pace.retries);
+        Ok(Self {
+            transport: Transport::new(connection, RateLimit::new(pace))?,
+            backoff,
+            no_seat_texts: settings.no_seat_texts.iter().map(|text| text.to_lowercase()).collect(),
+            proven: Mutex::default(),
+            proof_ttl: Duration::from_secs(settings.proof_ttl_secs),
+            key_refused: AtomicBool::new(false),
+            heard: Mutex::default(),
+            trouble: Mutex::default(),
+        })
+    }
+
+    /// Whether the key has been seen to work, and there has been no trouble with it since.
+    pub(super) fn key_proven(&self) -> bool {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whether that was recently enough to believe Ziflow that there is nobody: a key can lose its rights, and a
+    /// gateway its way, and then everybody would be "not found".
+    pub(super) fn proven_lately(&self) -> bool {
+        let proven = *self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.is_some_and(|proven| proven.elapsed() < self.proof_ttl)
+    }
+
+    /// Whether the last word about the key was a refusal.
+    pub(super) fn key_refused(&self) -> bool {
+        self.key_refused.load(Ordering::Relaxed)
+    }
+
+    /// How long ago Ziflow last gave an answer that could be used.
+    pub(super) fn heard(&self) -> Option<Duration> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|heard| heard.elapsed())
+    }
+
+    /// What went wrong since Ziflow last gave an answer that could be used.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The door that every call leaves through.
+    pub(super) fn limit(&self) -> &RateLimit {
+        &self.transport.limit
+    }
+
+    /// `GET /users?count=1`, or a page of people, has come back as it must.
+    pub(super) fn prove(&self) {
+        let before = self.proven.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+        if before.is_none() {
+            info!("Ziflow takes the API key");
+        }
+        self.key_refused.store(false, Ordering::Relaxed);
+    }
+
+    /// An answer that a right address and key cannot give: nothing is believed until they are proven again.
+    pub(super) fn distrust(&self) {
+        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Ziflow does not take the key.
+    pub(super) fn refuse_key(&self, answer: &Answer) -> Error {
+        self.distrust();
+        let status = answer.status.as_u16();
+        if !self.key_refused.swap(true, Ordering::Relaxed) {
+            error!(status, "Ziflow refuses the API key: is it valid, and is its owner an admin?");
+        }
+        self.note(Error::KeyRefused { status, message: answer.message() })
+    }
+
+    /// Sends what may be repeated.
+    pub(super) async fn read(&self, call: &Call, request: &Request<'_>) -> Result<Answer, Error> {
+        self.send(call, request, Self::judge_read).await
+    }
+
+    /// Sends a write. It is repeated only where Ziflow cannot have acted on it.
+    pub(super) async fn write(&self, call: &Call, request: &Request<'_>) -> Result<Answer, Error> {
+        self.send(call, request, Self::judge_write).await
+    }
+
+    /// Sends until the verdict is final, the retries are used up or the time is over.
+    async fn send(
+        &self,
+        call: &Call,
+        request: &Request<'_>,
+        judge: impl Fn(&Self, Result<Answer, Lost>) -> Verdict,
+    ) -> Result<Answer, Error> {
+        let mut delays = self.backoff.build();
+        loop {
+            let outcome = match self.transport.exchange(call, request).await {
+                Ok(answer) => Ok(answer),
+                Err(Failure::Lost(lost)) => Err(lost),
+                Err(Failure::NotSent(error)) => return Err(error),
+            };
+            let (error, wait) = match judge(self, outcome) {
+                Verdict::Take(answer) => return Ok(self.hear(answer)),
+                Verdict::Stop(error) => return Err(self.note(error)),
+                Verdict::Again(error, wait) => (error, wait.unwrap_or_default()),
+            };
+            match delays.next().map(|delay| delay.max(wait)) {
+                Some(delay) if call.has_time_for(delay) => sleep(delay).await,
+                _ => return Err(self.note(error)),
+            }
+        }
+    }
+
+    fn judge_read(&self, outcome: Result<Answer, Lost>) -> Verdict {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(lost) => return Verdict::Again(without_answer(lost), None),
+        };
+        match (answer.status, &answer.body) {
+            (StatusCode::TOO_MANY_REQUESTS, _) => Verdict::Again(self.throttled(&answer), answer.retry_after),
+            (status, _) if status.is_server_error() => {
+                let error = Error::Unavailable { reason: answer.kind(), retry_after: answer.retry_after };
+                Verdict::Again(error, answer.retry_after)
+            }
+            (status, Body::Cut(_) | Body::Text { .. }) if status.is_success() => {
+                Verdict::Again(nonsense("a read", &answer), None)
+            }
+            _ => self.judge_key(answer),
+        }
+    }
+
+    fn judge_write(&self, outcome: Result<Answer, Lost>) -> Verdict {
+        match outcome {
+            Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+                Verdict::Again(self.throttled(&answer), answer.retry_after)
+            }
+            Ok(answer) if answer.status.is_server_error() => {
+                Verdict::Stop(Error::Unknown { reason: answer.kind() })
+            }
+            Ok(answer) => self.judge_key(answer),
+            Err(lost) if lost.may_have_arrived => Verdict::Stop(Error::Unknown { reason: lost.reason }),
+            Err(lost) => Verdict::Again(without_answer(lost), None),
+        }
+    }
+
+    /// Lets through what is no refusal of the key. A 403 may be about the person: the client asks further.
+    fn judge_key(&self, answer: Answer) -> Verdict {
+        if answer.status == StatusCode::UNAUTHORIZED {
+            Verdict::Stop(self.refuse_key(&answer))
+        } else {
+            Verdict::Take(answer)
+        }
+    }
+
+    fn hear(&self, answer: Answer) -> Answer {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        answer
+    }
+
+    /// What readiness tells until Ziflow gives an answer that can be used. A pause is no trouble.
+    pub(super) fn note(&self, error: Error) -> Error {
+        if matches!(error, Error::Throttled { .. } | Error::Busy { .. }) {
+            return error;
+        }
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        error
+    }
+
+    /// Every request waits while Ziflow wants a pause, not only the one that was told.
+    fn throttled(&self, answer: &Answer) -> Error {
+        let pause = answer.retry_after.unwrap_or(UNSAID_PAUSE);
+        self.transport.limit.pause(pause);
+        warn!(pause_secs = pause.as_secs(), "Ziflow asks to slow down");
+        Error::Throttled { retry_after: pause.max(UNSAID_PAUSE) }
+    }
+
+    /// Whether a refusal is about the licence.
+    pub(super) fn speaks_of_seats(&self, message: &str) -> bool {
+        let message = message.to_lowercase();
+        self.no_seat_texts.iter().any(|text| message.contains(text))
+    }
+}
+
+fn without_answer(lost: Lost) -> Error {
+    if lost.timed_out {
+        Error::TimedOut { reason: lost.reason }
+    } else {
+        Error::Unavailable { reason: lost.reason, retry_after: None }
+    }
+}
+
+/// An answer that is not what Ziflow's API gives.
+pub(super) fn nonsense(what: &str, answer: &Answer) -> Error {
+    Error::Nonsense { reason: format!("{what} answered {}", answer.kind()) }
+}

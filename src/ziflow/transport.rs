@@ -1,0 +1,416 @@
+//! One HTTP exchange with Ziflow: through the limiter, to the configured origin only, with a deadline and a
+//! cap on the answer. What an answer means is `client.rs`'s business.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Method, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use crate::ziflow::error::Error;
+use crate::ziflow::rate_limit::RateLimit;
+
+/// How much of an error text is repeated: enough to read, too little to fill a log.
+const MESSAGE_CHARS: usize = 500;
+
+/// Everything but the unreserved characters of RFC 3986, so that no id can end its path segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `ziflow.*` of the settings, as far as they concern the connection.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Settings {
+    pub base_url: String,
+    /// Not read with the others: it may stand in a file of its own.
+    #[serde(skip)]
+    pub api_key: SecretString,
+    pub connect_timeout_secs: u64,
+    pub timeout_secs: u64,
+    pub max_answer_bytes: usize,
+}
+
+/// What one SCIM request may spend on Ziflow, and what it has spent.
+#[derive(Clone, Debug)]
+pub struct Call {
+    deadline: Instant,
+    made: Arc<AtomicU32>,
+}
+
+impl Call {
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline, made: Arc::default() }
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// How many requests have left for Ziflow.
+    pub fn made(&self) -> u32 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Whether a wait of this length still leaves time for an answer.
+    pub fn has_time_for(&self, wait: Duration) -> bool {
+        Instant::now().checked_add(wait).is_some_and(|then| then < self.deadline)
+    }
+}
+
+/// A request to one endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    /// Path segments below the base, not encoded.
+    pub(super) path: &'a [&'a str],
+    pub(super) query: &'a [(&'a str, String)],
+    pub(super) body: Option<&'a Value>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Body,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Empty,
+    Json(Value),
+    /// Something else; an HTML page comes from a gateway more often than from Ziflow.
+    Text {
+        text: String,
+        html: bool,
+    },
+    /// The connection ended, or the cap was reached, before the body did.
+    Cut(String),
+}
+
+/// No answer came.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) reason: String,
+    /// Whether the request may have reached Ziflow all the same.
+    pub(super) may_have_arrived: bool,
+    pub(super) timed_out: bool,
+}
+
+/// No answer, or no turn.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Lost(Lost),
+    /// The limiter's word; nothing was sent.
+    NotSent(Error),
+}
+
+#[derive(Debug)]
+pub(super) struct Transport {
+    http: reqwest::Client,
+    base: Url,
+    timeout: Duration,
+    max_answer_bytes: usize,
+    pub(super) limit: RateLimit,
+}
+
+impl Transport {
+    /// Fails with a sentence for the operator when the settings cannot be used.
+    pub(super) fn new(settings: &Settings, limit: RateLimit) -> Result<Self, String> {
+        let base = origin(&settings.base_url)?;
+        let mut key = HeaderValue::from_str(settings.api_key.expose_secret())
+            .map_err(|_invalid| "ziflow.api_key holds characters that no HTTP header can carry".to_owned())?;
+        key.set_sensitive(true);
+        let builder = reqwest::Client::builder()
+            .default_headers(HeaderMap::from_iter([(http::HeaderName::from_static("apikey"), key)]))
+            .user_agent(concat!("ziflow-scim-bridge/", env!("CARGO_PKG_VERSION")))
+            // A redirect would carry the admin key to wherever it points.
+            .redirect(Policy::none())
+            // Hidden retries would leave without passing the limiter.
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(settings.connect_timeout_secs));
+        let builder = if base.scheme() == "https" {
+            builder.https_only(true)
+        } else {
+            // Plain http never leaves this machine, so a machine without CA certificates will do.
+            builder.tls_certs_only([])
+        };
+        Ok(Self {
+            http: builder.build().map_err(|error| format!("cannot set up HTTPS: {}", chain(&error)))?,
+            base,
+            timeout: Duration::from_secs(settings.timeout_secs),
+            max_answer_bytes: settings.max_answer_bytes,
+            limit,
+        })
+    }
+
+    /// Waits for a turn, sends, and reads the whole answer.
+    pub(super) async fn exchange(&self, call: &Call, request: &Request<'_>) -> Result<Answer, Failure> {
+        let _permit = self.limit.enter(call.deadline).await.map_err(Failure::NotSent)?;
+        let end = call.deadline.min(Instant::now() + self.timeout);
+        call.made.fetch_add(1, Ordering::Relaxed);
+        match timeout_at(end, self.send(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Failure::Lost(Lost {
+                reason: chain(&error),
+                may_have_arrived: !error.is_connect(),
+                timed_out: error.is_timeout(),
+            })),
+            Err(_elapsed) => Err(Failure::Lost(Lost {
+                reason: format!("{} {}: no answer in time", request.method, self.route(request)),
+                may_have_arrived: true,
+                timed_out: true,
+            })),
+        }
+    }
+
+    async fn send(&self, request: &Request<'_>) -> Result<Answer, reqwest::Error> {
+        let mut builder = self.http.request(request.method.clone(), self.url(request));
+        if let Some(body) = request.body {
+            builder = builder.json(body);
+        }
+        let response = builder.send().await?;
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(retry_after);
+        let retry_after = retry_after.map(|wait| wait.min(self.limit.max_pause()));
+        let html = is_html(response.headers());
+        let body = self.read(response, html).await;
+        Ok(Answer { status, retry_after, body })
+    }
+
+    /// Reads the body up to the cap. A body that breaks off is an answer of its own: the status has arrived.
+    async fn read(&self, mut response: reqwest::Response, html: bool) -> Body {
+        let mut bytes = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if bytes.len() + chunk.len() > self.max_answer_bytes => {
+                    return Body::Cut(format!("more than {} bytes", self.max_answer_bytes));
+                }
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(error) => return Body::Cut(chain(&error)),
+            }
+        }
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Body::Empty;
+        }
+        serde_json::from_slice(&bytes).map_or_else(
+            |_not_json| Body::Text { text: shorten(&String::from_utf8_lossy(&bytes)), html },
+            Body::Json,
+        )
+    }
+
+    fn url(&self, request: &Request<'_>) -> Url {
+        let mut url = self.base.clone();
+        let mut path = url.path().trim_end_matches('/').to_owned();
+        for segment in request.path {
+            path.push('/');
+            path.extend(utf8_percent_encode(segment, SEGMENT));
+        }
+        url.set_path(&path);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(request.query);
+        }
+        url
+    }
+
+    /// The endpoint without the person, for logs and errors.
+    fn route(&self, request: &Request<'_>) -> String {
+        let base = self.base.path().trim_end_matches('/');
+        match request.path {
+            [collection] => format!("{base}/{collection}"),
+            [collection, ..] => format!("{base}/{collection}/{{id}}"),
+            [] => base.to_owned(),
+        }
+    }
+}
+
+impl Answer {
+    /// Ziflow's own words about what is wrong, wherever they stand: its error format is not documented.
+    /// Of an answer that is no error nothing is repeated: it may hold people and their API keys.
+    pub(super) fn message(&self) -> String {
+        let failed = self.status.is_client_error() || self.status.is_server_error();
+        let text = match &self.body {
+            Body::Text { html: true, .. } => "an HTML page".to_owned(),
+            Body::Json(value) if failed => message_in(value).unwrap_or_default(),
+            Body::Text { text, .. } if failed => text.clone(),
+            Body::Json(_) => "JSON of another shape".to_owned(),
+            Body::Text { .. } => "a text that is no JSON".to_owned(),
+            Body::Empty => "an empty body".to_owned(),
+            Body::Cut(reason) => format!("a body that broke off ({reason})"),
+        };
+        match text.trim() {
+            "" => "no message".to_owned(),
+            text => shorten(text),
+        }
+    }
+
+    /// What came, without a word of it: for reasons that end in a log.
+    pub(super) fn kind(&self) -> String {
+        let body = match &self.body {
+            Body::Text { html: true, .. } => "an HTML page",
+            Body::Text { .. } => "a text",
+            Body::Json(_) => "JSON",
+            Body::Empty => "no body",
+            Body::Cut(_) => "a body that broke off",
+        };
+        format!("HTTP {} with {body}", self.status.as_u16())
+    }
+
+    pub(super) fn is_html(&self) -> bool {
+        matches!(self.body, Body::Text { html: true, .. })
+    }
+}
+
+/// Whether the key may be sent there; the sentence is for the operator.
+pub fn check_base_url(text: &str) -> Result<(), String> {
+    origin(text).map(drop)
+}
+
+/// The base of every URL: https, or plain http to this very machine.
+fn origin(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("ziflow.base_url `{text}` is no URL: {error}"))?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return Err(format!("ziflow.base_url `{text}` must be scheme, host and path, nothing else"));
+    }
+    let loopback = |host: &str| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    let local = url.host_str().is_some_and(loopback);
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if local => Ok(url),
+        "http" => Err(format!(
+            "ziflow.base_url `{text}`: plain http would show the API key to the network; use https"
+        )),
+        _ => Err(format!("ziflow.base_url `{text}` must begin with https://")),
+    }
+}
+
+/// Seconds, or a date (RFC 9110 section 10.2.3).
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    Some(until.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO))
+}
+
+fn is_html(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|text| text.to_ascii_lowercase().contains("html"))
+}
+
+fn message_in(body: &Value) -> Option<String> {
+    let text = |value: &Value| {
+        value.as_str().or_else(|| value.get("message").and_then(Value::as_str)).map(str::to_owned)
+    };
+    let named = ["message", "error_description", "error"].iter().find_map(|name| text(body.get(name)?));
+    named
+        .or_else(|| text(body.get("errors")?.get(0)?))
+        .or_else(|| ["detail", "title"].iter().find_map(|name| text(body.get(name)?)))
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// An error with its causes, and without the URL: it names a person.
+fn chain(error: &reqwest::Error) -> String {
+    let what = if error.is_connect() { "no connection" } else { "the exchange broke off" };
+    let mut text = what.to_owned();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_key_goes_only_where_it_is_safe() {
+        for good in [
+            "https://api.ziflow.io/v1",
+            "http://127.0.0.1:9000/v1",
+            "http://[::1]:9000",
+            "http://localhost/v1/",
+        ] {
+            assert!(origin(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://api.ziflow.io/v1",
+            "ftp://127.0.0.1",
+            "https://u:p@x/v1",
+            "https://x/v1?a=b",
+            "x",
+            "http://10.0.0.1/",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let value = |text: &str| HeaderValue::from_str(text).unwrap();
+        assert_eq!(retry_after(&value("7")), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&value("Wed, 21 Oct 2015 07:28:00 GMT")), Some(Duration::ZERO));
+        assert_eq!(retry_after(&value("soon")), None);
+        let future = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+        assert!(retry_after(&value(&future)).unwrap() > Duration::from_secs(90));
+    }
+
+    #[test]
+    fn a_message_is_found_wherever_it_stands() {
+        for (body, message) in [
+            (json!({"message": "m"}), "m"),
+            (json!({"error": {"message": "m"}}), "m"),
+            (json!({"error": "e", "error_description": "m"}), "m"),
+            (json!({"errors": [{"message": "m"}]}), "m"),
+            (json!({"errors": ["m"]}), "m"),
+            (json!({"title": "m"}), "m"),
+        ] {
+            assert_eq!(message_in(&body).as_deref(), Some(message), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_no_error_is_not_repeated() {
+        let answer = |status, body| Answer { status, retry_after: None, body };
+        let secret = || Body::Json(json!({"message": "secret"}));
+        assert_eq!(answer(StatusCode::BAD_REQUEST, secret()).message(), "secret");
+        assert_eq!(answer(StatusCode::OK, secret()).message(), "JSON of another shape");
+        let text = Body::Text { text: "secret".to_owned(), html: false };
+        assert_eq!(answer(StatusCode::OK, text).message(), "a text that is no JSON");
+    }
+
+    #[test]
+    fn no_id_ends_its_segment() {
+        for (id, segment) in [
+            ("auth0|1", "auth0%7C1"),
+            ("a/../b", "a%2F..%2Fb"),
+            ("a?b#c%2F", "a%3Fb%23c%252F"),
+            ("jo+x@example.com", "jo%2Bx%40example.com"),
+        ] {
+            assert_eq!(utf8_percent_encode(id, SEGMENT).to_string(), segment);
+        }
+    }
+}
