@@ -1,0 +1,223 @@
+//! One field of Ziflow with everything that mapping.yaml says about it, and what that makes of a resource.
+
+use serde_json::Value;
+
+use super::apply::Refusal;
+use super::spec::Direction;
+use super::table::Table;
+use super::template::Template;
+use super::transform::Transform;
+use super::{source, value};
+use crate::scim::filter::Filter;
+use crate::scim::path::Path;
+use crate::scim::resource::Resource;
+use crate::ziflow::model::{Field, FieldType, FieldValue};
+
+/// A compiled entry of `user:`.
+#[derive(Clone, Debug)]
+pub(super) struct FieldMapping {
+    pub(super) field: Field,
+    pub(super) source: Source,
+    pub(super) transforms: Vec<Transform>,
+    pub(super) table: Option<Table>,
+    pub(super) otherwise: Otherwise,
+    pub(super) default: Option<FieldValue>,
+    pub(super) required: bool,
+    pub(super) direction: Direction,
+    pub(super) owns: bool,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// The first of these that is present.
+    From(Vec<Path>),
+    Template(Template<Path>),
+    Constant(FieldValue),
+    /// The first whose condition holds.
+    Rules(Vec<Rule>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    /// `None` holds for everybody.
+    pub(super) when: Option<Filter>,
+    pub(super) value: FieldValue,
+}
+
+/// What happens to a value that the mapping does not know, or when no rule holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Otherwise {
+    /// As if there were none.
+    Omit,
+    /// Whatever Ziflow has stays.
+    Keep,
+    Refuse,
+    Value(FieldValue),
+}
+
+/// What the mapping makes of a resource.
+#[derive(Debug, PartialEq)]
+pub(super) enum Outcome {
+    Value(FieldValue),
+    /// The source is not there.
+    Missing,
+    /// The source is there, and the mapping leaves it out.
+    Omitted,
+    Kept,
+    Refused(Refusal),
+}
+
+impl FieldMapping {
+    /// What the mapping makes of a resource; `default` is not looked at, since it acts on create only.
+    pub(super) fn outcome(&self, resource: &Resource) -> Outcome {
+        match &self.source {
+            Source::Constant(value) => Outcome::Value(value.clone()),
+            Source::From(_) => {
+                self.convert(self.selected(resource).iter().filter_map(|value| source::text(value)))
+            }
+            Source::Template(template) => {
+                self.convert(template.render(|path| source::text(resource.first(path)?)).into_iter())
+            }
+            Source::Rules(rules) => {
+                let holds = |rule: &&Rule| rule.when.as_ref().is_none_or(|when| when.matches(resource));
+                rules
+                    .iter()
+                    .find(holds)
+                    .map_or_else(|| self.no_rule(), |rule| Outcome::Value(rule.value.clone()))
+            }
+        }
+    }
+
+    /// Runs texts through transforms and table.
+    pub(super) fn convert(&self, texts: impl Iterator<Item = String>) -> Outcome {
+        let mut words: Vec<String> = Vec::new();
+        let mut omitted = false;
+        for text in texts {
+            let text = self.transforms.iter().fold(text, |text, transform| transform.apply(&text));
+            if text.trim().is_empty() {
+                continue;
+            }
+            match (self.read(&text), &self.otherwise) {
+                (Some(read), _) => words.extend(read),
+                (None, Otherwise::Value(value)) => words.extend(value::texts(value)),
+                (None, Otherwise::Omit) => omitted = true,
+                (None, Otherwise::Keep) => return Outcome::Kept,
+                (None, Otherwise::Refuse) => return Outcome::Refused(Refusal::unmapped(self, &text)),
+            }
+        }
+        let words = unique(words);
+        if value::mixes_lite_user(self.field, &words) {
+            return Outcome::Refused(Refusal::mixed_lite_user(self));
+        }
+        match value::from_texts(self.field, words) {
+            Some(value) => Outcome::Value(value),
+            None if omitted => Outcome::Omitted,
+            None => Outcome::Missing,
+        }
+    }
+
+    /// Ziflow's words for one text of SCIM's; `None` when the mapping does not know it.
+    pub(super) fn read(&self, text: &str) -> Option<Vec<String>> {
+        match &self.table {
+            Some(table) => table.lookup(text.trim()).map(value::texts),
+            None => value::canonical(self.field, text).map(|word| vec![word]),
+        }
+    }
+
+    /// The values that the field takes something from. Two resources with equal ones are the same to it.
+    pub(super) fn selections<'r>(&self, resource: &'r Resource) -> Vec<Vec<&'r Value>> {
+        match &self.source {
+            Source::Constant(_) => Vec::new(),
+            Source::From(_) => vec![self.selected(resource)],
+            Source::Template(template) => {
+                template.values().map(|path| resource.first(path).into_iter().collect()).collect()
+            }
+            Source::Rules(rules) => {
+                let paths = rules.iter().filter_map(|rule| rule.when.as_ref()).flat_map(Filter::paths);
+                paths.map(|path| resource.values(path)).collect()
+            }
+        }
+    }
+
+    /// The path of `from` that gives the value: the first at which there is anything but blanks.
+    pub(super) fn winner(&self, resource: &Resource) -> Option<&Path> {
+        self.paths().iter().find(|path| resource.values(path).into_iter().any(source::is_present))
+    }
+
+    /// The paths of `from`.
+    pub(super) fn paths(&self) -> &[Path] {
+        match &self.source {
+            Source::From(paths) => paths,
+            _ => &[],
+        }
+    }
+
+    /// Every path that the field looks at, as messages name them.
+    pub(super) fn path_names(&self) -> String {
+        let names: Vec<String> = match &self.source {
+            Source::Constant(_) => Vec::new(),
+            Source::From(paths) => paths.iter().map(ToString::to_string).collect(),
+            Source::Template(template) => template.values().map(ToString::to_string).collect(),
+            Source::Rules(rules) => {
+                let filters = rules.iter().filter_map(|rule| rule.when.as_ref());
+                filters.flat_map(Filter::paths).map(ToString::to_string).collect()
+            }
+        };
+        unique(names).join(", ")
+    }
+
+    /// Whether Ziflow's value is shown in SCIM. Templates, constants and rules cannot be turned round.
+    pub(super) fn reads_back(&self) -> bool {
+        self.field != Field::Active
+            && self.direction != Direction::ToZiflow
+            && matches!(self.source, Source::From(_))
+    }
+
+    pub(super) fn writes(&self) -> bool {
+        self.direction != Direction::ToScim
+    }
+
+    /// What is known to the field, for messages.
+    pub(super) fn known(&self) -> Vec<&str> {
+        match &self.table {
+            Some(table) => table.patterns().collect(),
+            None => value::known_words(self.field).to_vec(),
+        }
+    }
+
+    /// Whether any text fits, so that none can be unknown.
+    pub(super) fn takes_any_text(&self) -> bool {
+        self.table.is_none() && matches!(self.field.field_type(), FieldType::Text | FieldType::Texts)
+    }
+
+    fn selected<'r>(&self, resource: &'r Resource) -> Vec<&'r Value> {
+        let Some(path) = self.winner(resource) else { return Vec::new() };
+        let mut values = resource.values(path);
+        values.retain(|value| source::is_present(value));
+        if !self.field.is_list() {
+            values.truncate(1);
+        }
+        values
+    }
+
+    fn no_rule(&self) -> Outcome {
+        match &self.otherwise {
+            Otherwise::Omit => Outcome::Omitted,
+            Otherwise::Keep => Outcome::Kept,
+            Otherwise::Refuse => Outcome::Refused(Refusal::no_rule(self)),
+            Otherwise::Value(value) => Outcome::Value(value.clone()),
+        }
+    }
+}
+
+/// The texts without repetitions, in their order.
+fn unique(texts: Vec<String>) -> Vec<String> {
+    let mut unique = Vec::with_capacity(texts.len());
+    for text in texts {
+        if !unique.contains(&text) {
+            unique.push(text);
+        }
+    }
+    unique
+}

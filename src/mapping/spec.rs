@@ -1,0 +1,318 @@
+//! mapping.yaml exactly as written, with the place of everything; the one file here that reads YAML.
+//!
+//! It knows which keys there are and of what kind their values are. What the values mean, and whether they
+//! fit each other, is for `compile.rs`.
+
+use crate::yaml::{self, At, Content, Item, Problems, Section};
+
+/// A piece of the file, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Placed<T> {
+    pub(super) at: At,
+    /// `user.language.values`
+    pub(super) key: String,
+    pub(super) value: T,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Spec {
+    pub(super) user: Vec<FieldSpec>,
+    /// SCIM paths with their templates.
+    pub(super) scim: Vec<(Placed<String>, Placed<String>)>,
+    pub(super) examples: Vec<ExampleSpec>,
+}
+
+/// One entry of `user:`.
+#[derive(Debug)]
+pub(super) struct FieldSpec {
+    pub(super) name: Placed<String>,
+    /// Which of from, template, value and rules stand there, readable or not.
+    pub(super) sources: Vec<&'static str>,
+    pub(super) from: Option<Placed<Vec<Placed<String>>>>,
+    pub(super) template: Option<Placed<String>>,
+    pub(super) value: Option<Placed<Literal>>,
+    pub(super) rules: Option<Placed<Vec<RuleSpec>>>,
+    pub(super) transform: Option<Placed<Vec<Placed<TransformSpec>>>>,
+    pub(super) values: Option<Placed<Vec<RowSpec>>>,
+    pub(super) otherwise: Option<Placed<Literal>>,
+    pub(super) default: Option<Placed<Literal>>,
+    pub(super) required: Option<Placed<bool>>,
+    pub(super) direction: Option<Placed<Direction>>,
+    pub(super) owns: Option<Placed<bool>>,
+}
+
+/// A value that an operator wrote for a Ziflow field.
+#[derive(Clone, Debug)]
+pub(super) enum Literal {
+    Text(String),
+    Boolean(bool),
+    List(Vec<Placed<String>>),
+}
+
+#[derive(Debug)]
+pub(super) struct RuleSpec {
+    pub(super) at: At,
+    pub(super) key: String,
+    pub(super) when: Option<Placed<String>>,
+    pub(super) value: Placed<Literal>,
+}
+
+#[derive(Debug)]
+pub(super) struct RowSpec {
+    pub(super) pattern: Placed<String>,
+    pub(super) value: Placed<Literal>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum TransformSpec {
+    Trim,
+    Lowercase,
+    Uppercase,
+    CollapseSpaces,
+    Truncate(u64),
+    Replace { pattern: String, with: String },
+}
+
+/// Which way a field is carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Direction {
+    #[default]
+    Both,
+    ToZiflow,
+    ToScim,
+}
+
+/// One entry of `examples:`.
+#[derive(Debug)]
+pub(super) struct ExampleSpec {
+    pub(super) at: At,
+    pub(super) key: String,
+    pub(super) name: Option<String>,
+    pub(super) scim: Option<Placed<serde_json::Value>>,
+    pub(super) ziflow: Vec<(Placed<String>, Placed<Literal>)>,
+    pub(super) to_scim: Option<Placed<serde_json::Value>>,
+}
+
+const SOURCES: &[&str] = &["from", "template", "value", "rules"];
+
+const FIELD_KEYS: &[&str] = &[
+    "from",
+    "template",
+    "value",
+    "rules",
+    "transform",
+    "values",
+    "otherwise",
+    "default",
+    "required",
+    "direction",
+    "owns",
+];
+
+/// Reads the file; `None` when it is no YAML at all.
+pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Spec> {
+    let (root, found) = yaml::parse(text);
+    *problems = Problems::new(found);
+    let root = root?;
+    let section = Item::root(&root).section(&["user", "scim", "groups", "examples"], problems)?;
+    if let Some(at) = section.key_at("groups") {
+        problems
+            .error(at, "groups", "`groups` is not supported yet by this version")
+            .hint("remove the section; what it says would not happen");
+    }
+    let mut spec = Spec::default();
+    if let Some(user) = section.require("user", problems) {
+        spec.user = fields(&user, problems);
+    }
+    if let Some(scim) = section.get("scim") {
+        spec.scim = templates(&scim, problems);
+    }
+    if let Some(list) = section.get("examples").and_then(|item| item.list(problems)) {
+        spec.examples = list.iter().filter_map(|item| example(item, problems)).collect();
+    }
+    Some(spec)
+}
+
+impl<T> Placed<T> {
+    fn new(item: &Item<'_>, value: T) -> Self {
+        Self { at: item.at(), key: item.key.clone(), value }
+    }
+}
+
+fn fields(user: &Item<'_>, problems: &mut Problems) -> Vec<FieldSpec> {
+    let entries = user.entries(problems).unwrap_or_default();
+    let field = |(name, at, item): (&str, At, Item<'_>)| {
+        let name = Placed { at, key: item.key.clone(), value: name.to_owned() };
+        let section = item.section(FIELD_KEYS, problems)?;
+        Some(field(name, &section, problems))
+    };
+    entries.into_iter().filter_map(field).collect()
+}
+
+fn field(name: Placed<String>, section: &Section<'_>, problems: &mut Problems) -> FieldSpec {
+    let given = |name: &&'static str| section.get(name).is_some();
+    FieldSpec {
+        name,
+        sources: SOURCES.iter().copied().filter(given).collect(),
+        from: read_key(section, "from", problems, |item, problems| {
+            let paths = filled(one_or_more(item), item, problems)?;
+            Some(paths.iter().filter_map(|item| text(item, problems)).collect())
+        }),
+        template: section.get("template").and_then(|item| text(&item, problems)),
+        value: section.get("value").and_then(|item| literal(&item, problems)),
+        rules: read_key(section, "rules", problems, |item, problems| {
+            let rules = filled(item.list(problems)?, item, problems)?;
+            Some(rules.iter().filter_map(|item| rule(item, problems)).collect())
+        }),
+        transform: read_key(section, "transform", problems, |item, problems| {
+            Some(one_or_more(item).iter().filter_map(|item| transform(item, problems)).collect())
+        }),
+        values: read_key(section, "values", problems, rows),
+        otherwise: section.get("otherwise").and_then(|item| literal(&item, problems)),
+        default: section.get("default").and_then(|item| literal(&item, problems)),
+        required: read_key(section, "required", problems, Item::boolean),
+        direction: read_key(section, "direction", problems, direction),
+        owns: read_key(section, "owns", problems, Item::boolean),
+    }
+}
+
+fn read_key<'a, T>(
+    section: &Section<'a>,
+    name: &str,
+    problems: &mut Problems,
+    read: impl Fn(&Item<'a>, &mut Problems) -> Option<T>,
+) -> Option<Placed<T>> {
+    let item = section.get(name)?;
+    let value = read(&item, problems)?;
+    Some(Placed::new(&item, value))
+}
+
+/// A list, or its only item without the brackets.
+fn one_or_more<'a>(item: &Item<'a>) -> Vec<Item<'a>> {
+    item.list(&mut Problems::default()).unwrap_or_else(|| vec![item.clone()])
+}
+
+fn filled<T>(items: Vec<T>, item: &Item<'_>, problems: &mut Problems) -> Option<Vec<T>> {
+    if items.is_empty() {
+        problems.error(item.at(), &item.key, "the list is empty");
+        return None;
+    }
+    Some(items)
+}
+
+fn text(item: &Item<'_>, problems: &mut Problems) -> Option<Placed<String>> {
+    Some(Placed::new(item, item.text(problems)?.to_owned()))
+}
+
+fn literal(item: &Item<'_>, problems: &mut Problems) -> Option<Placed<Literal>> {
+    let value = match &item.node.value {
+        Content::Boolean(flag) => Literal::Boolean(*flag),
+        Content::List(_) => {
+            Literal::List(item.list(problems)?.iter().filter_map(|item| text(item, problems)).collect())
+        }
+        _ => Literal::Text(item.text(problems)?.to_owned()),
+    };
+    Some(Placed::new(item, value))
+}
+
+fn rule(item: &Item<'_>, problems: &mut Problems) -> Option<RuleSpec> {
+    let section = item.section(&["when", "value"], problems)?;
+    let when = section.get("when").map(|item| text(&item, problems));
+    let value = section.require("value", problems).and_then(|item| literal(&item, problems))?;
+    // A condition that cannot be read must not turn into "always".
+    let when = match when {
+        Some(None) => return None,
+        when => when.flatten(),
+    };
+    Some(RuleSpec { at: section.at, key: section.key, when, value })
+}
+
+fn rows(item: &Item<'_>, problems: &mut Problems) -> Option<Vec<RowSpec>> {
+    let row = |(pattern, at, item): (&str, At, Item<'_>)| {
+        let pattern = Placed { at, key: item.key.clone(), value: pattern.to_owned() };
+        Some(RowSpec { pattern, value: literal(&item, problems)? })
+    };
+    let entries = item.entries(&mut Problems::default());
+    match entries {
+        Some(entries) => Some(entries.into_iter().filter_map(row).collect()),
+        None => item.unexpected("a map from SCIM values to Ziflow values", problems),
+    }
+}
+
+fn direction(item: &Item<'_>, problems: &mut Problems) -> Option<Direction> {
+    let words =
+        [("both", Direction::Both), ("to_ziflow", Direction::ToZiflow), ("to_scim", Direction::ToScim)];
+    item.choice(&words, problems)
+}
+
+fn transform(item: &Item<'_>, problems: &mut Problems) -> Option<Placed<TransformSpec>> {
+    let spec = match item.node.value {
+        Content::Map(_) => transform_with_arguments(item, problems)?,
+        _ => plain_transform(item, problems)?,
+    };
+    Some(Placed::new(item, spec))
+}
+
+fn plain_transform(item: &Item<'_>, problems: &mut Problems) -> Option<TransformSpec> {
+    const WORDS: [&str; 6] = ["trim", "lowercase", "uppercase", "collapse_spaces", "truncate", "replace"];
+    let word = item.choice(&WORDS.map(|word| (word, word)), problems)?;
+    let example = match word {
+        "trim" => return Some(TransformSpec::Trim),
+        "lowercase" => return Some(TransformSpec::Lowercase),
+        "uppercase" => return Some(TransformSpec::Uppercase),
+        "collapse_spaces" => return Some(TransformSpec::CollapseSpaces),
+        "truncate" => "{ truncate: 40 }",
+        _ => "{ replace: { pattern: 'x', with: 'y' } }",
+    };
+    problems
+        .error(item.at(), &item.key, format!("`{word}` needs an argument"))
+        .hint(format!("write `{example}`"));
+    None
+}
+
+fn transform_with_arguments(item: &Item<'_>, problems: &mut Problems) -> Option<TransformSpec> {
+    let section = item.section(&["truncate", "replace"], problems)?;
+    match (section.get("truncate"), section.get("replace")) {
+        (Some(length), None) => Some(TransformSpec::Truncate(length.integer(1..=1000, problems)?)),
+        (None, Some(replace)) => {
+            let section = replace.section(&["pattern", "with"], problems)?;
+            let pattern = section.require("pattern", problems).and_then(|item| item.text(problems));
+            let with = section.require("with", problems).and_then(|item| item.text(problems));
+            Some(TransformSpec::Replace { pattern: pattern?.to_owned(), with: with?.to_owned() })
+        }
+        (Some(_), Some(_)) => {
+            let message = "one step holds one transform";
+            problems.error(item.at(), &item.key, message).hint("begin a new `- ` item for each");
+            None
+        }
+        // The key that stands here instead has been reported.
+        (None, None) => None,
+    }
+}
+
+fn templates(scim: &Item<'_>, problems: &mut Problems) -> Vec<(Placed<String>, Placed<String>)> {
+    let entries = scim.entries(problems).unwrap_or_default();
+    let template = |(path, at, item): (&str, At, Item<'_>)| {
+        let path = Placed { at, key: item.key.clone(), value: path.to_owned() };
+        Some((path, text(&item, problems)?))
+    };
+    entries.into_iter().filter_map(template).collect()
+}
+
+fn example(item: &Item<'_>, problems: &mut Problems) -> Option<ExampleSpec> {
+    let section = item.section(&["name", "scim", "ziflow", "to_scim"], problems)?;
+    let json = |name: &str| section.get(name).map(|item| Placed::new(&item, item.node.to_json()));
+    let fields = section.require("ziflow", problems)?.entries(problems)?;
+    let field = |(name, at, item): (&str, At, Item<'_>)| {
+        let name = Placed { at, key: item.key.clone(), value: name.to_owned() };
+        Some((name, literal(&item, problems)?))
+    };
+    let ziflow = fields.into_iter().filter_map(field).collect();
+    let name = section.get("name").and_then(|item| item.text(problems)).map(str::to_owned);
+    let (scim, to_scim) = (json("scim"), json("to_scim"));
+    if scim.is_none() && to_scim.is_none() {
+        let message = "the example has neither `scim` (what is sent) nor `to_scim` (what is shown)";
+        problems.error(section.at, &section.key, message);
+    }
+    Some(ExampleSpec { at: section.at, key: section.key.clone(), name, scim, ziflow, to_scim })
+}
