@@ -1,5 +1,6 @@
 //! The rooms of ziflow-scim-bridge; ARCHITECTURE.md says who may import whom.
 
+pub mod bridge;
 pub mod mapping;
 pub mod scim;
 pub mod store;

@@ -1,0 +1,345 @@
+//! Reading people: by id, by what pins one of them down, and all of them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tracing::{info, warn};
+
+use crate::bridge::users::text;
+use crate::bridge::{Seen, State, Users};
+use crate::scim::cursor::{self, Cursor};
+use crate::scim::error::Error;
+use crate::scim::filter::Filter;
+use crate::scim::path::Path;
+use crate::scim::query::{Place, Query, cursor_response, list_response};
+use crate::scim::resource::Resource;
+use crate::scim::schema::USER_TYPE;
+use crate::store::Person;
+use crate::ziflow;
+use crate::ziflow::model::User;
+use crate::ziflow::snapshot::Snapshot;
+
+/// Kinds of keys that people are found by in the store.
+pub(super) const USER_NAME: &str = "userName";
+pub(super) const EXTERNAL_ID: &str = "externalId";
+pub(super) const EMAIL: &str = "email";
+/// The address in Ziflow, which can differ from everything that SCIM shows.
+pub(super) const ZIFLOW_EMAIL: &str = "ziflow.email";
+
+/// Whom a filter can only mean.
+enum Pin<'a> {
+    Id(&'a str),
+    Key { kind: &'static str, value: &'a str },
+}
+
+/// One page of what a query found.
+#[derive(Debug)]
+pub struct List {
+    total: usize,
+    people: Vec<Resource>,
+    /// How many stand before this page.
+    before: usize,
+    /// Neighbouring pages, for who pages by cursor.
+    cursors: Option<Cursors>,
+}
+
+#[derive(Debug, Default)]
+struct Cursors {
+    previous: Option<Cursor>,
+    next: Option<Cursor>,
+}
+
+impl List {
+    /// The body of the answer.
+    pub fn into_json(self, query: &Query) -> Value {
+        let Self { total, people, before, cursors } = self;
+        let people = people.into_iter().map(|person| query.projection.apply(person, &USER_TYPE)).collect();
+        match cursors {
+            None => list_response(total, before + 1, people),
+            Some(Cursors { previous, next }) => {
+                cursor_response(total, previous.as_ref(), next.as_ref(), people)
+            }
+        }
+    }
+}
+
+/// Which part of a list a query asks for.
+struct Window {
+    from: usize,
+    to: usize,
+}
+
+impl Users<'_> {
+    /// How many requests have left for Ziflow.
+    pub fn calls(&self) -> u32 {
+        self.call.made()
+    }
+
+    /// What nobody can be created without, for discovery.
+    pub fn required(&self) -> Vec<&Path> {
+        self.mapping.required()
+    }
+
+    /// The person with this id.
+    pub async fn get(&self, id: &str) -> Result<Resource, Error> {
+        Ok(self.bridge.representation(&self.look(id).await?))
+    }
+
+    /// The people a query means.
+    pub async fn list(&self, query: &Query) -> Result<List, Error> {
+        let filter = query.filter.as_ref();
+        match filter.and_then(pin) {
+            Some(pin) => {
+                let found = self.pinned(&pin, filter).await?;
+                let entries: Vec<_> = found.iter().map(|person| (id_of(person), true)).collect();
+                let (window, cursors) = window(query, 0, &entries)?;
+                let people = found.get(window.from..window.to).unwrap_or_default().to_vec();
+                Ok(List { total: found.len(), people, before: window.from, cursors })
+            }
+            None => self.everyone(query).await,
+        }
+    }
+
+    /// The person with this id, at most the read cache's age old.
+    pub(super) async fn look(&self, id: &str) -> Result<Seen, Error> {
+        let row = self.bridge.store.person(id).await?;
+        let tombstone = self.bridge.store.tombstone(id).await?;
+        let email = row.as_ref().and_then(|row| key(row, ZIFLOW_EMAIL));
+        let user = if row.is_some() || tombstone.is_some() {
+            self.bridge.directory.known_person(&self.call, id, email.as_deref()).await?
+        } else {
+            self.bridge.directory.by_id(&self.call, id).await?
+        };
+        if tombstone.is_some() {
+            self.rise(&user).await?;
+        }
+        Ok(self.merge(user, row))
+    }
+
+    /// A person whom Ziflow has just shown, with what the store knows of them.
+    pub(super) async fn recognise(&self, user: User) -> Result<Seen, Error> {
+        if self.bridge.store.tombstone(&user.id).await?.is_some() {
+            self.rise(&user).await?;
+        }
+        let row = self.bridge.store.person(&user.id).await?;
+        Ok(self.merge(user, row))
+    }
+
+    /// A tombstone ends when Ziflow shows the person active; until then there is nobody.
+    async fn rise(&self, user: &User) -> Result<(), Error> {
+        if !user.active {
+            return Err(ziflow::error::Error::NotFound.into());
+        }
+        info!(id = user.id, "a deleted person is active in Ziflow again, and so exists again");
+        Ok(self.bridge.store.remove(&user.id).await?)
+    }
+
+    fn merge(&self, user: User, row: Option<Person>) -> Seen {
+        let state = State::of(row.as_ref());
+        let stored = row.as_ref().map(|row| Resource::from_stored(row.resource.clone()));
+        let shown = self.mapping.merge(stored.as_ref(), &state.memory, &user);
+        Seen { user, row, state, shown }
+    }
+
+    /// The people a pinning filter can mean: those the store knows by the key, and whom Ziflow knows by it.
+    async fn pinned(&self, pin: &Pin<'_>, filter: Option<&Filter>) -> Result<Vec<Resource>, Error> {
+        let seen = self.candidates(pin).await?;
+        if seen.is_empty() && self.call.made() == 0 {
+            self.bridge.directory.vouch(&self.call).await?;
+        }
+        let people = seen.iter().map(|seen| self.bridge.representation(seen));
+        // A hit must equal what was asked for.
+        Ok(people.filter(|person| filter.is_none_or(|filter| filter.matches(person))).collect())
+    }
+
+    async fn candidates(&self, pin: &Pin<'_>) -> Result<Vec<Seen>, Error> {
+        let ids = match pin {
+            Pin::Id(id) => vec![(*id).to_owned()],
+            Pin::Key { kind, value } => self.bridge.store.find(kind, &fold(value)).await?,
+        };
+        let mut found = Vec::new();
+        for id in ids {
+            found.extend(present(self.look(&id).await)?);
+        }
+        // Whom the store knows by the name need not be who has the address in Ziflow.
+        if let Some(email) = self.address(pin, found.is_empty())
+            && !found.iter().any(|seen| fold(&seen.user.email) == fold(&email))
+            && let Some(user) =
+                present(self.bridge.directory.by_email(&self.call, &email).await.map_err(Error::from))?
+            && !found.iter().any(|seen| seen.user.id == user.id)
+        {
+            found.extend(present(self.recognise(user).await)?);
+        }
+        Ok(found)
+    }
+
+    /// The id of somebody else who shows this `userName`.
+    pub(super) async fn others_named(&self, user_name: &str, id: &str) -> Result<Option<String>, Error> {
+        let pin = Pin::Key { kind: USER_NAME, value: user_name };
+        let named =
+            |seen: &Seen| text(&seen.shown, "userName").is_some_and(|name| fold(&name) == fold(user_name));
+        let others = self.candidates(&pin).await?;
+        Ok(others.into_iter().find(|seen| seen.user.id != id && named(seen)).map(|seen| seen.user.id))
+    }
+
+    /// The address under which Ziflow would know the person. Where the mapping takes addresses from elsewhere, the
+    /// value itself is a guess, worth a call only while nobody has been found.
+    fn address(&self, pin: &Pin<'_>, nobody_yet: bool) -> Option<String> {
+        let guess = |value: &str| nobody_yet.then(|| value.to_owned());
+        let email = match pin {
+            Pin::Key { kind: USER_NAME, value } => {
+                self.mapping.email_of_user_name(value).or_else(|| guess(value))
+            }
+            Pin::Key { kind: EMAIL, value } => guess(value),
+            Pin::Id(_) | Pin::Key { .. } => None,
+        };
+        // Ziflow takes ids in the same place, so only what can be an address is asked for.
+        email.filter(|email| email.contains('@'))
+    }
+
+    async fn everyone(&self, query: &Query) -> Result<List, Error> {
+        if let Some(Place::At(cursor)) = &query.cursor
+            && !self.bridge.directory.keeps(cursor.generation)
+        {
+            return Err(Error::expired_cursor(
+                "the list that the cursor stands in is not kept any more: begin again",
+            ));
+        }
+        let snapshot = self.complete_snapshot().await?;
+        let buried: BTreeSet<_> = self.bridge.store.tombstones().await?.into_iter().collect();
+        let visible = |user: &User| user.active || !buried.contains(&user.id);
+        let users: Vec<_> =
+            snapshot.entries().map(|(user, there)| (Arc::clone(user), there && visible(user))).collect();
+        let generation = snapshot.generation();
+        if query.filter.is_none() && query.sort.is_none() {
+            // Only the page is merged: a list of everybody may be long.
+            let entries: Vec<_> = users.iter().map(|(user, there)| (user.id.as_str(), *there)).collect();
+            let (window, cursors) = window(query, generation, &entries)?;
+            let there: Vec<_> =
+                users.iter().filter(|(_, there)| *there).map(|(user, _)| Arc::clone(user)).collect();
+            let people = self.merge_all(there.get(window.from..window.to).unwrap_or_default()).await?;
+            return Ok(List { total: there.len(), people, before: window.from, cursors });
+        }
+        let there: BTreeSet<_> =
+            users.iter().filter(|(_, there)| *there).map(|(user, _)| user.id.clone()).collect();
+        let users: Vec<_> = users.into_iter().map(|(user, _)| user).collect();
+        let mut people = self.merge_all(&users).await?;
+        people.retain(|person| query.filter.as_ref().is_none_or(|filter| filter.matches(person)));
+        if let Some(sort) = &query.sort {
+            sort.apply(&mut people);
+        }
+        let entries: Vec<_> =
+            people.iter().map(|person| (id_of(person), there.contains(id_of(person)))).collect();
+        let (window, cursors) = window(query, generation, &entries)?;
+        people.retain(|person| there.contains(id_of(person)));
+        let page = people.get(window.from..window.to).unwrap_or_default().to_vec();
+        Ok(List { total: people.len(), people: page, before: window.from, cursors })
+    }
+
+    /// Everybody, also those whom the walk did not show though the store knows them.
+    async fn complete_snapshot(&self) -> Result<Arc<Snapshot>, Error> {
+        let directory = &self.bridge.directory;
+        let snapshot = directory.everyone(&self.call).await?;
+        let known = self.bridge.store.ids().await?;
+        let missing: Vec<_> = known.iter().filter(|id| !snapshot.accounts_for(id)).collect();
+        if missing.is_empty() {
+            return Ok(snapshot);
+        }
+        for id in missing {
+            let email = self.bridge.store.person(id).await?.and_then(|row| key(&row, ZIFLOW_EMAIL));
+            match directory.known_person(&self.call, id, email.as_deref()).await {
+                Ok(user) => directory.account_for(id, Some(&user)),
+                Err(ziflow::error::Error::NotFound) => {
+                    warn!(id, "a person the bridge knew is gone from Ziflow");
+                    directory.account_for(id, None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(directory.everyone(&self.call).await?)
+    }
+
+    async fn merge_all(&self, people: &[Arc<User>]) -> Result<Vec<Resource>, Error> {
+        let ids = people.iter().map(|user| user.id.clone()).collect();
+        let rows = self.bridge.store.people(ids).await?;
+        let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let merged = people.iter().map(|user| {
+            let row = rows.remove(&user.id);
+            self.bridge.representation(&self.merge(User::clone(user), row))
+        });
+        Ok(merged.collect())
+    }
+}
+
+/// Nobody is no failure here.
+fn present<T>(found: Result<T, Error>) -> Result<Option<T>, Error> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.status == http::StatusCode::NOT_FOUND => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keys are compared without regard to case; whether that is right for the attribute is the filter's word.
+pub(super) fn fold(value: &str) -> String {
+    value.to_lowercase()
+}
+
+/// The value of a key of this kind.
+pub(super) fn key(row: &Person, kind: &str) -> Option<String> {
+    row.keys.iter().find(|(name, _)| name == kind).map(|(_, value)| value.clone())
+}
+
+/// The narrowest thing that every match of the filter has in common.
+fn pin(filter: &Filter) -> Option<Pin<'_>> {
+    let pins: Vec<_> =
+        filter.pins().into_iter().map(|(path, value)| (path.to_string(), value.as_str())).collect();
+    let by = |name: &str| pins.iter().find(|(path, _)| path == name).and_then(|(_, value)| *value);
+    if let Some(id) = by("id") {
+        return Some(Pin::Id(id));
+    }
+    let keys = [
+        (USER_NAME, &["userName"][..]),
+        (EXTERNAL_ID, &["externalId"]),
+        (EMAIL, &["emails.value", "emails", r#"emails[type eq "work"].value"#]),
+    ];
+    keys.iter().find_map(|(kind, paths)| {
+        let value = paths.iter().find_map(|path| by(path))?;
+        Some(Pin::Key { kind, value })
+    })
+}
+
+fn id_of(person: &Resource) -> &str {
+    person.as_map().get("id").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The part that the query asks for, by index (RFC 7644 section 3.4.2.4) or by cursor (RFC 9865), of those entries
+/// that are still there.
+fn window(
+    query: &Query,
+    generation: u64,
+    entries: &[(&str, bool)],
+) -> Result<(Window, Option<Cursors>), Error> {
+    let ids: Vec<_> = entries.iter().filter(|(_, there)| *there).map(|(id, _)| *id).collect();
+    let count = query.count.unwrap_or(ids.len());
+    let from = match &query.cursor {
+        None => query.start_index.saturating_sub(1),
+        Some(Place::Beginning) => 0,
+        Some(Place::At(cursor)) if cursor.query == query.digest() => cursor.place(entries),
+        Some(Place::At(_)) => {
+            return Err(Error::invalid_cursor("the cursor belongs to another filter or order: begin again"));
+        }
+    };
+    let to = from.saturating_add(count).min(ids.len()).max(from);
+    let at = |offset: usize| {
+        let last = offset.checked_sub(1).and_then(|before| ids.get(before));
+        let last = last.map_or(0, cursor::digest);
+        Cursor { generation, query: query.digest(), offset, last }
+    };
+    let cursors = query.cursor.is_some().then(|| Cursors {
+        previous: (from > 0 && count > 0).then(|| at(from.saturating_sub(count))),
+        next: (to < ids.len() && count > 0).then(|| at(to)),
+    });
+    Ok((Window { from, to }, cursors))
+}

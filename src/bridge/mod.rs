@@ -1,0 +1,333 @@
+//! The use-cases: the only room that sees SCIM and Ziflow together.
+//!
+//! Ziflow is the truth for what it can hold; the store keeps what Entra wrote and Ziflow has no field for. A
+//! read merges the two. A write goes to Ziflow first and to the store after it, each step repeatable, so that a
+//! half-done request is finished by Entra's retry.
+
+mod create;
+pub mod error;
+mod find;
+mod lock;
+pub mod plan;
+mod upstream;
+mod users;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::bridge::lock::Locks;
+use crate::bridge::plan::{Granted, OnDeactivate, OnEmailChange, Protection};
+use crate::mapping::Mapping;
+use crate::mapping::memory::Memory;
+use crate::scim::error::Error as ScimError;
+use crate::scim::resource::{Meta, Resource};
+use crate::scim::schema::{ENTERPRISE_USER, USER_TYPE};
+use crate::scim::version::Conditions;
+use crate::store::{self, Store};
+use crate::ziflow::client::Invitation;
+use crate::ziflow::directory::Directory;
+use crate::ziflow::model::User;
+use crate::ziflow::transport::Call;
+
+/// `policy.on_delete`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDelete {
+    Deactivate,
+    Delete,
+    Refuse,
+}
+
+/// `policy.on_existing`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExisting {
+    Conflict,
+    Adopt,
+}
+
+/// `policy.on_recreate`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRecreate {
+    SamePerson,
+    Anyone,
+}
+
+/// `ziflow.update`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Update {
+    ChangedFields,
+    FullObject,
+}
+
+/// `policy.*` of the settings.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Policy {
+    pub on_deactivate: OnDeactivate,
+    pub on_delete: OnDelete,
+    pub new_owner_id: Option<String>,
+    pub on_existing: OnExisting,
+    pub on_recreate: OnRecreate,
+    pub on_email_change: OnEmailChange,
+    pub invitation: Invitation,
+    pub protected_emails: Vec<String>,
+}
+
+/// `ziflow.*` of the settings, as far as they concern what is written.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Settings {
+    pub update: Update,
+    pub key_user_email: Option<String>,
+}
+
+/// What is remembered about a person beside their resource.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    granted: Granted,
+    memory: Memory,
+}
+
+impl State {
+    /// A state this version cannot read is as good as none: the bridge then takes nothing away.
+    fn of(row: Option<&store::Person>) -> Self {
+        row.and_then(|row| serde_json::from_value(row.state.clone()).ok()).unwrap_or_default()
+    }
+}
+
+/// A person, as both sides know them.
+#[derive(Clone, Debug)]
+struct Seen {
+    user: User,
+    row: Option<store::Person>,
+    state: State,
+    /// The merge, without `id` and `meta`.
+    shown: Resource,
+}
+
+impl Seen {
+    fn stored(&self) -> Option<Resource> {
+        self.row.as_ref().map(|row| Resource::from_stored(row.resource.clone()))
+    }
+}
+
+/// How a part of the bridge is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    pub name: &'static str,
+    pub state: Health,
+    pub detail: String,
+}
+
+/// Whether a part can do its work; unknown until it has been used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Fine,
+    Unknown,
+    Failing,
+}
+
+impl Component {
+    fn fine(name: &'static str, detail: &str) -> Self {
+        Self { name, state: Health::Fine, detail: detail.to_owned() }
+    }
+
+    fn unknown(name: &'static str, detail: &str) -> Self {
+        Self { name, state: Health::Unknown, detail: detail.to_owned() }
+    }
+
+    fn failing(name: &'static str, detail: &str) -> Self {
+        Self { name, state: Health::Failing, detail: detail.to_owned() }
+    }
+}
+
+/// One Ziflow account, one store, one mapping in force.
+pub struct Bridge {
+    directory: Arc<Directory>,
+    store: Store,
+    mapping: ArcSwap<Mapping>,
+    policy: Policy,
+    settings: Settings,
+    /// Where people stand, without a slash at the end: the beginning of every `meta.location`.
+    users_url: String,
+    locks: Locks,
+}
+
+impl fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge").finish_non_exhaustive()
+    }
+}
+
+/// What a SCIM request about people may do: one mapping from its beginning to its end, and its own allowance of
+/// Ziflow calls.
+pub struct Users<'a> {
+    bridge: &'a Bridge,
+    mapping: Arc<Mapping>,
+    call: Call,
+    conditions: Conditions,
+}
+
+impl fmt::Debug for Users<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Users").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Users<'a> {
+    /// The same request with other conditions, as an operation of a bulk request has.
+    #[must_use]
+    pub fn under(&self, conditions: Conditions) -> Users<'a> {
+        Users { bridge: self.bridge, mapping: Arc::clone(&self.mapping), call: self.call.clone(), conditions }
+    }
+}
+
+impl Bridge {
+    pub fn new(
+        directory: Arc<Directory>,
+        store: Store,
+        mapping: Mapping,
+        policy: Policy,
+        settings: Settings,
+        public_url: &str,
+    ) -> Self {
+        Self {
+            directory,
+            store,
+            mapping: ArcSwap::from_pointee(mapping),
+            policy,
+            settings,
+            users_url: format!("{}{}", public_url.trim_end_matches('/'), USER_TYPE.endpoint),
+            locks: Locks::default(),
+        }
+    }
+
+    /// What can be done with people until the deadline, if the conditions hold.
+    pub fn users(&self, deadline: Instant, conditions: Conditions) -> Users<'_> {
+        let (mapping, call) = (self.mapping.load_full(), Call::until(deadline));
+        Users { bridge: self, mapping, call, conditions }
+    }
+
+    /// Shows that the address and the key are right, so that the log says so before Entra asks.
+    pub async fn prove_key(&self, deadline: Instant) -> Result<(), ScimError> {
+        Ok(self.directory.client().prove(&Call::until(deadline)).await?)
+    }
+
+    /// Asks Ziflow again after trouble, so that it ends also while nobody asks the bridge for anything.
+    pub async fn look_again(&self, deadline: Instant) {
+        let client = self.directory.client();
+        if client.trouble().is_some() || client.key_refused() {
+            // What came of it is what readiness shows next.
+            drop(client.prove(&Call::until(deadline)).await);
+        }
+    }
+
+    /// How the parts are that a request needs. None of it costs a call.
+    pub async fn health(&self) -> Vec<Component> {
+        let client = self.directory.client();
+        let store = self.store.ping().await.err().map(|error| error.to_string());
+        let key = match (client.key_refused(), client.key_proven()) {
+            (true, _) => Component::failing("key", "Ziflow refuses the API key"),
+            (false, true) => Component::fine("key", "Ziflow takes the API key"),
+            (false, false) => Component::unknown("key", "Ziflow has not been asked yet"),
+        };
+        let upstream = match (client.trouble(), client.heard()) {
+            (Some(trouble), _) => Component::failing("upstream", &trouble.to_string()),
+            (None, Some(ago)) => {
+                Component::fine("upstream", &format!("Ziflow last answered {} s ago", ago.as_secs()))
+            }
+            (None, None) => Component::unknown("upstream", "Ziflow has not been asked yet"),
+        };
+        let limiter = match client.limit().pause_left() {
+            Some(left) => {
+                Component::fine("limiter", &format!("Ziflow wants a pause of {} s", left.as_secs() + 1))
+            }
+            None => Component::fine("limiter", &format!("{} waiting", client.limit().waiting())),
+        };
+        vec![
+            store.map_or_else(|| Component::fine("store", ""), |error| Component::failing("store", &error)),
+            Component::fine("mapping", "in force"),
+            key,
+            upstream,
+            limiter,
+        ]
+    }
+
+    fn protection(&self, user: &User) -> Option<Protection> {
+        let is_user = |email: &String| email.to_lowercase() == user.email.to_lowercase();
+        if user.account_owner {
+            Some(Protection::AccountOwner)
+        } else if self.settings.key_user_email.as_ref().is_some_and(is_user) {
+            Some(Protection::KeyUser)
+        } else {
+            self.policy.protected_emails.iter().any(is_user).then_some(Protection::Listed)
+        }
+    }
+
+    /// Where the person stands.
+    pub fn location(&self, id: &str) -> String {
+        let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
+        format!("{}/{id}", self.users_url)
+    }
+
+    /// The person as the client sees them.
+    fn representation(&self, seen: &Seen) -> Resource {
+        let meta = Meta {
+            id: seen.user.id.clone(),
+            location: self.location(&seen.user.id),
+            created: seen.row.as_ref().and_then(|row| row.created.clone()),
+            last_modified: seen.row.as_ref().map(|row| row.last_modified.clone()),
+            version: None,
+        };
+        let mut shown = seen.shown.representation(&USER_TYPE, &meta).into_map();
+        self.point_to_manager(&mut shown);
+        let version = version(&shown);
+        if let Some(meta) = shown.get_mut("meta").and_then(Value::as_object_mut) {
+            meta.insert("version".to_owned(), version.into());
+        }
+        Resource::from_stored(shown)
+    }
+
+    /// Entra sends a manager's id alone and reads an object; where the manager stands is the bridge's to say, unless
+    /// the client has said it.
+    fn point_to_manager(&self, shown: &mut Map<String, Value>) {
+        let enterprise = shown.get_mut(ENTERPRISE_USER.id).and_then(|extension| extension.get_mut("manager"));
+        let Some(manager) = enterprise.and_then(Value::as_object_mut) else { return };
+        let location = manager.get("value").and_then(Value::as_str).map(|id| self.location(id));
+        if let (Some(location), false) = (location, manager.contains_key("$ref")) {
+            manager.insert("$ref".to_owned(), location.into());
+        }
+    }
+}
+
+/// A weak entity tag that is another one exactly when the representation is.
+fn version(representation: &Map<String, Value>) -> String {
+    let text = Value::Object(representation.clone()).to_string();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let short: [u8; 8] = digest.as_ref().first_chunk().copied().unwrap_or_default();
+    format!("W/\"{:016x}\"", u64::from_be_bytes(short))
+}
+
+/// The version in a representation.
+pub fn version_of(representation: &Resource) -> Option<&str> {
+    representation.as_map().get("meta")?.get("version")?.as_str()
+}
+
+/// How long ago a time written by `now` was.
+fn seconds_since(time: &str) -> Option<i64> {
+    let then: jiff::Timestamp = time.parse().ok()?;
+    Some(jiff::Timestamp::now().as_second() - then.as_second())
+}
+
+/// Now, as RFC 3339 in whole milliseconds.
+fn now() -> String {
+    let now = jiff::Timestamp::now();
+    format!("{now:.3}")
+}

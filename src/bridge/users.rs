@@ -1,0 +1,287 @@
+//! Changing people: replace, patch, delete. Each reads, decides (`plan.rs`), writes, answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::bridge::find::{EMAIL, EXTERNAL_ID, USER_NAME, ZIFLOW_EMAIL, fold};
+use crate::bridge::plan::{
+    Granted, Plan, Protection, Refusal, Situation, is_tombstone_rename, plan, without_tombstone,
+};
+use crate::bridge::{OnDelete, Seen, State, Users, now, version_of};
+use crate::mapping::apply::{self, Wanted};
+use crate::scim::error::Error;
+use crate::scim::patch::Patch;
+use crate::scim::path::Path;
+use crate::scim::resource::Resource;
+use crate::scim::schema::USER_TYPE;
+use crate::store::{Person, Tombstone};
+use crate::ziflow::error::Error as Upstream;
+use crate::ziflow::model::{Field, FieldValue, Fields, User};
+
+/// How long a rename waits for a create of the same name.
+const NAME_WAIT: Duration = Duration::from_secs(2);
+
+impl Users<'_> {
+    /// Replaces a person's resource. `active` left out leaves it as it is.
+    pub async fn replace(&self, id: &str, resource: Resource) -> Result<Resource, Error> {
+        self.change(id, |shown| {
+            let active = path("active");
+            let mut resource = resource.clone();
+            if resource.first(&active).is_none()
+                && let Some(value) = shown.first(&active)
+            {
+                resource.set(&active, value.clone());
+            }
+            Ok(resource)
+        })
+        .await
+    }
+
+    /// Applies all operations or none.
+    pub async fn patch(&self, id: &str, patch: &Patch) -> Result<Resource, Error> {
+        self.change(id, |shown| {
+            let (after, warnings) = patch.apply(shown)?;
+            for warning in warnings {
+                warn!(id, %warning, "part of a PATCH is ignored");
+            }
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Deletes a person as `policy.on_delete` says.
+    pub async fn delete(&self, id: &str) -> Result<(), Error> {
+        let _lock = self.bridge.locks.take(id, self.call.deadline()).await?;
+        let seen = self.look(id).await?;
+        self.meant(&seen)?;
+        if let Some(protection) = self.bridge.protection(&seen.user) {
+            return Err(protected("deleted", protection));
+        }
+        match self.bridge.policy.on_delete {
+            OnDelete::Refuse => Err(Error::mutability(
+                "the bridge deletes nobody (policy.on_delete is refuse); disable the person with active = false",
+            )),
+            OnDelete::Deactivate => self.bury(&seen).await,
+            OnDelete::Delete => {
+                let new_owner = self.bridge.policy.new_owner_id.as_deref();
+                self.bridge.directory.client().delete(&self.call, id, new_owner).await?;
+                self.bridge.directory.removed(id);
+                Ok(self.bridge.store.remove(id).await?)
+            }
+        }
+    }
+
+    /// Whether this is the version that the client means to change.
+    fn meant(&self, seen: &Seen) -> Result<(), Error> {
+        let shown = self.bridge.representation(seen);
+        version_of(&shown).map_or(Ok(()), |version| self.conditions.check(version))
+    }
+
+    async fn bury(&self, seen: &Seen) -> Result<(), Error> {
+        if seen.user.active || seen.user.contact {
+            let off = Fields::from([(Field::Active, FieldValue::Boolean(false))]);
+            match self.bridge.update(&self.call, &seen.user, &off).await {
+                // Gone meanwhile is what was asked for.
+                Ok(_) | Err(Upstream::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let name = text(&seen.shown, "userName").unwrap_or_else(|| seen.user.email.clone());
+        let tombstone = Tombstone {
+            id: seen.user.id.clone(),
+            // Who is created anew comes under the name from before Entra's soft deletion.
+            user_name: fold(without_tombstone(&name)),
+            external_id: text(&seen.shown, "externalId"),
+            day: now().chars().take(10).collect(),
+        };
+        self.bridge.store.close_intent(&fold(&seen.user.email)).await?;
+        Ok(self.bridge.store.bury(tombstone).await?)
+    }
+
+    /// Reads, edits a copy, plans, writes, keeps.
+    async fn change(
+        &self,
+        id: &str,
+        edit: impl Fn(&Resource) -> Result<Resource, Error>,
+    ) -> Result<Resource, Error> {
+        let _lock = self.bridge.locks.take(id, self.call.deadline()).await?;
+        let seen = self.look(id).await?;
+        self.meant(&seen)?;
+        let after = edit(&seen.shown)?;
+        let unsure = self.disables_a_contact(&seen, &edit)?;
+        if same(&after, &seen.shown) && unsure.is_none() {
+            return Ok(self.bridge.representation(&seen));
+        }
+        let _name = self.claim_name(&seen, &after).await?;
+        let mut wanted = self.mapping.update(&seen.shown, &after).map_err(refused)?;
+        wanted.extend(unsure);
+        let seen = self.carry_out(seen, &after, &wanted).await?;
+        Ok(self.bridge.representation(&seen))
+    }
+
+    /// Who is seen only among the contacts is shown as inactive, and may be active all the same. So a request that
+    /// disables them changes nothing in what is shown, and must reach Ziflow nevertheless: whether it is such a
+    /// request shows when it is applied to the same person shown as active.
+    fn disables_a_contact(
+        &self,
+        seen: &Seen,
+        edit: impl Fn(&Resource) -> Result<Resource, Error>,
+    ) -> Result<Option<(Field, Wanted)>, Error> {
+        if !seen.user.contact {
+            return Ok(None);
+        }
+        let mut before = seen.shown.clone();
+        before.set(&path("active"), true.into());
+        let after = edit(&before)?;
+        let mut wanted = self.mapping.update(&before, &after).map_err(refused)?;
+        Ok(wanted.remove_entry(&Field::Active))
+    }
+
+    /// A new `userName` must be nobody else's, in the store or in Ziflow: Entra finds people by it, and would take
+    /// one for the other. The name is held until the change is done.
+    async fn claim_name(&self, seen: &Seen, after: &Resource) -> Result<Option<OwnedMutexGuard<()>>, Error> {
+        let new = text(after, "userName").unwrap_or_default();
+        let old = text(&seen.shown, "userName").unwrap_or_default();
+        // The name of a soft-deleted person carries their object id: nobody else can have it.
+        if fold(&old) == fold(&new) || is_tombstone_rename(&old, &new) {
+            return Ok(None);
+        }
+        // A create takes the name first and the person after it, so here the name is not waited for long.
+        let soon = self.call.deadline().min(Instant::now() + NAME_WAIT);
+        let held = self.bridge.locks.take(&format!("name {}", fold(&new)), soon).await?;
+        if let Some(other) = self.others_named(&new, &seen.user.id).await? {
+            return Err(Error::uniqueness(format!(
+                "userName: `{new}` is taken by the person with id {other}; a name can have one holder only"
+            )));
+        }
+        Ok(Some(held))
+    }
+
+    /// Plans the change, executes the plan and keeps what was written.
+    pub(super) async fn carry_out(
+        &self,
+        mut seen: Seen,
+        after: &Resource,
+        wanted: &BTreeMap<Field, Wanted>,
+    ) -> Result<Seen, Error> {
+        // Access is not decided from a person remembered: somebody may have changed it by hand a moment ago.
+        if wanted.keys().any(|field| field.is_list() || *field == Field::Active) {
+            let (id, email) = (&seen.user.id, &seen.user.email);
+            seen.user = self.bridge.directory.fresh_known_person(&self.call, id, email).await?;
+        }
+        let (fields, granted) = self.decide(&seen, wanted)?;
+        let user = if fields.is_empty() {
+            seen.user.clone()
+        } else {
+            self.bridge.update(&self.call, &seen.user, &fields).await?
+        };
+        self.keep(&seen, after, user, granted).await
+    }
+
+    fn decide(&self, seen: &Seen, wanted: &BTreeMap<Field, Wanted>) -> Result<(Fields, Granted), Error> {
+        let situation = Situation {
+            user: &seen.user,
+            granted: &seen.state.granted,
+            wanted,
+            owns: &|field| self.mapping.owns(field),
+            protected: self.bridge.protection(&seen.user),
+            on_deactivate: self.bridge.policy.on_deactivate,
+            on_email_change: self.bridge.policy.on_email_change,
+        };
+        match plan(&situation) {
+            Plan::Refuse(refusal) => Err(not_allowed(refusal)),
+            Plan::Update { fields, granted, notes } => {
+                for note in notes {
+                    warn!(id = seen.user.id, "{}", note.text());
+                }
+                Ok((fields, granted))
+            }
+        }
+    }
+
+    /// Puts into the store what Entra wrote and what is to be remembered about it.
+    pub(super) async fn keep(
+        &self,
+        before: &Seen,
+        after: &Resource,
+        user: User,
+        granted: Granted,
+    ) -> Result<Seen, Error> {
+        let stored = before.stored();
+        let (resource, memory) =
+            self.mapping.remember(stored.as_ref(), &before.state.memory, &before.shown, after, &user);
+        let state = State { granted, memory };
+        let row = Person {
+            id: user.id.clone(),
+            keys: keys(&resource, &user),
+            state: json!(state),
+            resource: resource.clone().into_map(),
+            created: before.row.as_ref().and_then(|row| row.created.clone()),
+            last_modified: now(),
+        };
+        // Whoever is kept is no longer about to be made.
+        self.bridge.store.put(row.clone(), Some(fold(&user.email))).await?;
+        let shown = self.mapping.merge(Some(&resource), &state.memory, &user);
+        Ok(Seen { user, row: Some(row), state, shown })
+    }
+}
+
+/// Whether nothing was changed. `schemas` follows from the rest, and from what Ziflow adds to it.
+fn same(after: &Resource, before: &Resource) -> bool {
+    let telling = |resource: &Resource| {
+        let mut map = resource.as_map().clone();
+        map.remove("schemas");
+        map
+    };
+    telling(after) == telling(before)
+}
+
+/// What the store finds a person by.
+fn keys(resource: &Resource, user: &User) -> Vec<(String, String)> {
+    let mut keys = vec![(ZIFLOW_EMAIL.to_owned(), fold(&user.email))];
+    for (kind, path_text) in [(USER_NAME, "userName"), (EXTERNAL_ID, "externalId"), (EMAIL, "emails.value")] {
+        let values = resource.values(&path(path_text)).into_iter().filter_map(serde_json::Value::as_str);
+        keys.extend(values.map(|value| (kind.to_owned(), fold(value))));
+    }
+    keys
+}
+
+pub(super) fn text(resource: &Resource, name: &str) -> Option<String> {
+    resource.text(&path(name)).map(str::to_owned)
+}
+
+/// A path this file knows to be right.
+fn path(text: &str) -> Path {
+    #[expect(clippy::expect_used, reason = "the texts are this file's own, and each is used by a test")]
+    Path::parse(text, &USER_TYPE).expect("an attribute of the User schema")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+pub(super) fn refused(refusals: Vec<apply::Refusal>) -> Error {
+    let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+    Error::invalid_value(texts.join("; "))
+}
+
+fn protected(what: &str, protection: Protection) -> Error {
+    Error::mutability(format!(
+        "this person cannot be {what} through the bridge: {}; take them out of the provisioning scope in Entra, or \
+         make the change in Ziflow",
+        protection.reason()
+    ))
+}
+
+fn not_allowed(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Deactivate(protection) => protected("disabled (active)", protection),
+        Refusal::TakeRoles(protection) => protected("stripped of roles", protection),
+        Refusal::ChangeEmail => Error::mutability(
+            "userName: Ziflow cannot change an e-mail address; ask Ziflow Support to change it there, or set \
+             policy.on_email_change to keep",
+        ),
+    }
+}
