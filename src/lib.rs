@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod mapping;
 pub mod scim;
+pub mod server;
 pub mod store;
 pub mod yaml;
 pub mod ziflow;

@@ -1,0 +1,116 @@
+//! Who may speak: bearer tokens (RFC 6750), kept as digests and compared without telling how much of one fits.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::scim::error::Error;
+
+/// A SHA-256.
+pub type Digest = [u8; SHA256_OUTPUT_LEN];
+
+/// The tokens that are accepted, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens(Vec<(String, Digest)>);
+
+impl Tokens {
+    /// The Ziflow API key as the token: Ziflow's own documented set-up, used only while nothing else is
+    /// configured.
+    pub fn of_api_key(key: &SecretString) -> Self {
+        Self(vec![("ziflow-api-key".to_owned(), digest(key.expose_secret().as_bytes()))])
+    }
+
+    pub fn add(&mut self, name: &str, digest: Digest) {
+        self.0.push((name.to_owned(), digest));
+    }
+
+    /// The name of the token that the request carries.
+    pub fn check(&self, headers: &HeaderMap) -> Result<&str, Error> {
+        let presented = bearer(headers).ok_or_else(|| {
+            refused("no bearer token: paste the bridge's token into Entra's field Secret Token")
+        })?;
+        let presented = digest(presented.as_bytes());
+        // All are compared, so that the time does not tell which one fits.
+        let fits = |known: &&(String, Digest)| verify_slices_are_equal(&known.1, &presented).is_ok();
+        let fitting: Vec<_> = self.0.iter().filter(fits).collect();
+        let name = fitting.first().map(|(name, _)| name.as_str());
+        name.ok_or_else(|| {
+            refused("the bearer token is not one of the bridge's; compare it with Entra's Secret Token")
+        })
+    }
+}
+
+/// SHA-256 of a token.
+pub fn digest(token: &[u8]) -> Digest {
+    let mut bytes = Digest::default();
+    bytes.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, token).as_ref());
+    bytes
+}
+
+/// A digest from its 64 hexadecimal digits.
+pub fn digest_from_hex(hex: &str) -> Option<Digest> {
+    let mut bytes = Digest::default();
+    if hex.len() != bytes.len() * 2 || !hex.is_ascii() {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    // Two of them leave open which one was meant, and a proxy may have looked at the other.
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let value = value.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn refused(detail: &str) -> Error {
+    Error::new(StatusCode::UNAUTHORIZED, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn with(authorization: &str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())])
+    }
+
+    #[test]
+    fn only_a_known_token_speaks() {
+        let mut tokens = Tokens::default();
+        tokens.add("old", digest(b"one"));
+        tokens.add("new", digest(b"two"));
+        for (header, name) in [
+            ("Bearer one", Some("old")),
+            ("bearer two", Some("new")),
+            ("Bearer  two ", Some("new")),
+            ("Bearer three", None),
+            ("Bearer ", None),
+            ("Bearer", None),
+            ("Basic one", None),
+            ("one", None),
+        ] {
+            assert_eq!(tokens.check(&with(header)).ok(), name, "{header}");
+        }
+        assert_eq!(tokens.check(&HeaderMap::new()).unwrap_err().status, StatusCode::UNAUTHORIZED);
+    }
+
+    #[test]
+    fn a_digest_is_read_from_hex() {
+        let hex = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+        assert_eq!(digest_from_hex(hex), Some(digest(b"foo")));
+        for bad in ["", "2c", &hex.replace('c', ""), &hex.replace('2', "g"), &format!("{hex}00")] {
+            assert_eq!(digest_from_hex(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Bulk requests, carried out: one operation after the other, each as if it had come alone, within one request's
+//! time. Whatever becomes of one, the results of the others are told.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::bridge::Users;
+use crate::scim::bulk::{self, Action, Done, Job};
+use crate::scim::error::Error;
+use crate::scim::patch::Patch;
+use crate::scim::resource::Resource;
+use crate::scim::schema::USER_TYPE;
+use crate::server::log::without_values;
+use crate::server::reply::Reply;
+use crate::server::route::Operation;
+use crate::server::{Limits, Server, Ticket, broken, read};
+
+/// An operation that begins with less time than this would mostly be cut off half-way.
+const LEAST_TIME: Duration = Duration::from_millis(500);
+
+/// What the log says of an operation, whatever becomes of it.
+struct Task {
+    name: &'static str,
+    id: Option<String>,
+}
+
+impl Task {
+    fn of(action: &Result<Action, Error>) -> Self {
+        let action = action.as_ref().ok();
+        Self { name: action.map_or("none", Action::name), id: action.and_then(Action::id).map(str::to_owned) }
+    }
+}
+
+impl Limits {
+    pub(super) fn bulk(&self) -> bulk::Limits {
+        bulk::Limits { max_operations: self.max_bulk_operations, max_payload_bytes: self.max_body_bytes }
+    }
+}
+
+impl Server {
+    pub(super) async fn bulk(&self, users: &Users<'_>, body: Value, ticket: &Ticket) -> Result<Reply, Error> {
+        let mut job = Job::parse(body, self.settings.limits.max_bulk_operations)?;
+        while let Some((place, action)) = job.turn() {
+            let task = Task::of(&action);
+            let outcome = match action {
+                Ok(_) if Instant::now() + LEAST_TIME > ticket.deadline => Err(no_time_left()),
+                Ok(action) => match job.conditions(place) {
+                    Ok(conditions) => {
+                        let users = users.under(conditions);
+                        unless_it_breaks(Box::pin(carry_out(&users, action))).await
+                    }
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            };
+            log(ticket, place, &task, &outcome);
+            job.settle(place, outcome);
+        }
+        Ok(Reply::ok(job.into_json(|id| self.bridge.location(id), ticket.request_id.as_str())))
+    }
+}
+
+/// RFC 7644 section 3.7.4 names the limit that a bulk request exceeds as `/ServiceProviderConfig` does.
+pub(super) fn in_its_words(operation: &Operation, error: Error, limits: &Limits) -> Error {
+    match operation {
+        Operation::Bulk if error.status == StatusCode::PAYLOAD_TOO_LARGE => {
+            bulk::too_large(limits.max_body_bytes)
+        }
+        _ => error,
+    }
+}
+
+async fn carry_out(users: &Users<'_>, action: Action) -> Result<Done, Error> {
+    match action {
+        Action::Create(data) => Ok(done(StatusCode::CREATED, &users.create(read(data)?).await?)),
+        Action::Replace(id, data) => Ok(done(StatusCode::OK, &users.replace(&id, read(data)?).await?)),
+        Action::Patch(id, data) => {
+            let patch = Patch::parse(data, &USER_TYPE)?;
+            Ok(done(StatusCode::OK, &users.patch(&id, &patch).await?))
+        }
+        Action::Delete(id) => {
+            users.delete(&id).await?;
+            Ok(Done { status: StatusCode::NO_CONTENT, id, version: None })
+        }
+    }
+}
+
+fn done(status: StatusCode, person: &Resource) -> Done {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let id = text(person.as_map().get("id")).unwrap_or_default();
+    let version = text(person.as_map().get("meta").and_then(|meta| meta.get("version")));
+    Done { status, id, version }
+}
+
+/// A panic ends one operation: what the others have done must still be told.
+async fn unless_it_breaks(
+    mut work: impl Future<Output = Result<Done, Error>> + Unpin,
+) -> Result<Done, Error> {
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut work).poll(context)));
+        polled.unwrap_or_else(|_panic| {
+            error!("an operation made the bridge fail; please report this");
+            Poll::Ready(Err(broken()))
+        })
+    })
+    .await
+}
+
+/// A line for each operation beside the line of the request, so that an operator sees which one failed.
+fn log(ticket: &Ticket, place: usize, task: &Task, outcome: &Result<Done, Error>) {
+    let (request_id, number, operation) = (&ticket.request_id, place + 1, task.name);
+    let (status, id, reason) = match outcome {
+        Ok(done) => (done.status, Some(&done.id), None),
+        Err(error) => (error.status, task.id.as_ref(), Some(without_values(&error.detail))),
+    };
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(%request_id, number, operation, id, status = status.as_u16(), reason, "bulk operation")
+        };
+    }
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        line!(warn);
+    } else {
+        line!(info);
+    }
+}
+
+fn no_time_left() -> Error {
+    let detail = "not carried out: the operations before it took all the time of the request \
+                  (server.request_timeout_secs); send it again, with fewer others";
+    Error::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_operation() {
+        let breaks = async {
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        };
+        let error = unless_it_breaks(Box::pin(breaks)).await.unwrap_err();
+        assert_eq!(error.status, StatusCode::INTERNAL_SERVER_ERROR);
+        let fine = Done { status: StatusCode::OK, id: "1".to_owned(), version: None };
+        assert_eq!(unless_it_breaks(Box::pin(async { Ok(fine.clone()) })).await, Ok(fine));
+    }
+}

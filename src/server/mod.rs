@@ -1,0 +1,393 @@
+//! HTTP in: accept, check who speaks, find the operation, carry it out, answer. Every accepted request is
+//! answered in SCIM's words before its deadline, also while the process stops.
+
+pub mod admin;
+pub mod auth;
+mod bulk;
+pub mod connection;
+pub mod json;
+mod log;
+pub mod reply;
+pub mod request;
+pub mod route;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{error, info, warn};
+
+use crate::bridge::{Bridge, Users};
+use crate::scim::discovery::{self, Pages};
+use crate::scim::error::Error;
+use crate::scim::filter;
+use crate::scim::patch::Patch;
+use crate::scim::query::{Query, list_response};
+use crate::scim::resource::Resource;
+use crate::scim::schema::USER_TYPE;
+use crate::scim::version::Conditions;
+use crate::server::auth::Tokens;
+use crate::server::connection::Bounds;
+use crate::server::log::{Done, Line, without_values};
+use crate::server::reply::Reply;
+use crate::server::request::RequestId;
+use crate::server::route::{NoRoute, Operation, route};
+
+/// The bridge gives up on Ziflow this long before the request's deadline, to have time for the answer.
+const ANSWER_TIME: Duration = Duration::from_millis(300);
+
+/// `server.*` of the settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub listen: SocketAddr,
+    pub base_path: String,
+    /// Where Entra reaches the bridge, without the base path; none: where it listens.
+    pub public_url: Option<String>,
+    /// For how long a list is kept after somebody last read a page of it.
+    pub cursor_timeout_secs: u64,
+    pub limits: Limits,
+}
+
+/// The bounds among them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Limits {
+    pub max_body_bytes: usize,
+    pub max_header_bytes: usize,
+    pub max_target_bytes: usize,
+    pub max_connections: usize,
+    pub header_timeout_secs: u64,
+    pub request_timeout_secs: u64,
+    pub shutdown_grace_secs: u64,
+    pub max_filter_chars: usize,
+    pub max_filter_depth: usize,
+    pub max_filter_terms: usize,
+    pub max_results: usize,
+    pub max_bulk_operations: usize,
+}
+
+impl Settings {
+    /// What Entra is given as the Tenant URL, and the beginning of every location.
+    pub fn tenant_url(&self, bound: SocketAddr) -> String {
+        let host = self.public_url.clone().unwrap_or_else(|| format!("http://{bound}"));
+        format!("{}{}", host.trim_end_matches('/'), self.base_path)
+    }
+}
+
+/// What every connection needs.
+#[derive(Debug)]
+struct Server {
+    bridge: Arc<Bridge>,
+    tokens: Tokens,
+    settings: Settings,
+    tenant_url: String,
+    /// Each write under way holds a copy; when all are gone, none is under way.
+    writing: mpsc::Sender<Infallible>,
+}
+
+/// Serves until `shutdown`, then answers what has been accepted, for at most `shutdown_grace_secs`.
+pub async fn run(
+    listener: TcpListener,
+    bridge: Arc<Bridge>,
+    tokens: Tokens,
+    settings: Settings,
+    tenant_url: String,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (writing, mut written) = mpsc::channel(1);
+    let grace = Duration::from_secs(settings.limits.shutdown_grace_secs);
+    let connections = Arc::new(Semaphore::new(settings.limits.max_connections));
+    let bounds = Bounds {
+        header_timeout: Duration::from_secs(settings.limits.header_timeout_secs),
+        max_header_bytes: settings.limits.max_header_bytes,
+    };
+    let server = Arc::new(Server { bridge, tokens, settings, tenant_url, writing });
+    let (stop, _) = watch::channel(());
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let (permit, stream) = tokio::select! {
+            accepted = accept(&listener, &connections) => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: without a pause this would spin.
+                    warn!(%error, "a connection could not be accepted");
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = &mut shutdown => break,
+        };
+        let (server, stopped) = (Arc::clone(&server), stop.subscribe());
+        drop(tokio::spawn(async move {
+            connection::serve(stream, bounds, stopped, |request| server.answer(request)).await;
+            drop(permit);
+        }));
+    }
+    drop(listener);
+    drop(server);
+    info!("stopping: no new connections, answering what has been accepted");
+    let end = Instant::now() + grace;
+    stop.send_replace(());
+    let answered = timeout_at(end, stop.closed()).await.is_ok();
+    let finished = timeout_at(end, written.recv()).await.is_ok();
+    if !(answered && finished) {
+        warn!("stopped before everything was answered (server.shutdown_grace_secs)");
+    }
+}
+
+/// A permit before the accept: further connections wait in the kernel's queue.
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> std::io::Result<(OwnedSemaphorePermit, TcpStream)> {
+    let permit = Arc::clone(connections).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _peer) = listener.accept().await?;
+    Ok((permit, stream))
+}
+
+/// Which request it is, and how long Ziflow may be asked for it.
+#[derive(Clone, Debug)]
+struct Ticket {
+    request_id: RequestId,
+    deadline: Instant,
+}
+
+/// A request that can be carried out.
+struct Work {
+    operation: Operation,
+    body: Value,
+    conditions: Conditions,
+}
+
+impl Server {
+    /// A request always ends in a response, and in a line of the log.
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let request_id = RequestId::new();
+        let (head, mut body) = request.into_parts();
+        let mut line = Line {
+            request_id: request_id.clone(),
+            start: Instant::now(),
+            method: head.method.clone(),
+            operation: "none",
+            id: None,
+            client: None,
+        };
+        let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
+        let reply = match timeout(limit, self.handle(&head, &mut body, &mut line)).await {
+            Ok(reply) => reply,
+            Err(_elapsed) => {
+                let done = Done::failed(&out_of_time(), 0, &request_id);
+                line.write(&done);
+                done.reply
+            }
+        };
+        request::discard(&head.headers, &mut body).await;
+        reply.into_response(&request_id)
+    }
+
+    async fn handle(self: &Arc<Self>, head: &Parts, body: &mut Incoming, line: &mut Line) -> Reply {
+        match self.prepare(head, body, line).await {
+            Ok(work) => self.perform(work, line.clone()).await,
+            Err(done) => {
+                line.write(&done);
+                done.reply
+            }
+        }
+    }
+
+    /// Who speaks, what they ask for, and the body it takes.
+    async fn prepare(&self, head: &Parts, body: &mut Incoming, line: &mut Line) -> Result<Work, Done> {
+        let request_id = line.request_id.clone();
+        let told = |error: &Error| Done::failed(error, 0, &request_id);
+        let name = self.tokens.check(&head.headers).map_err(|error| told(&error))?;
+        line.client = Some(name.to_owned());
+        let operation = self.operation(head).map_err(|no_route| {
+            let reason = no_route.detail().map(without_values);
+            Done { reply: Reply::no_route(&no_route, &request_id), calls: 0, reason }
+        })?;
+        line.operation = operation.name();
+        line.id = operation.id().map(str::to_owned);
+        let conditions = request::conditions(&head.headers).map_err(|error| told(&error))?;
+        let body = if operation.takes_body() {
+            let limits = &self.settings.limits;
+            request::body(&head.headers, body, limits.max_body_bytes, self.deadline(line))
+                .await
+                .map_err(|error| told(&bulk::in_its_words(&operation, error, limits)))?
+        } else {
+            Value::Null
+        };
+        Ok(Work { operation, body, conditions })
+    }
+
+    /// Until when Ziflow may be asked.
+    fn deadline(&self, line: &Line) -> Instant {
+        let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
+        line.start + limit.saturating_sub(ANSWER_TIME)
+    }
+
+    fn operation(&self, head: &Parts) -> Result<Operation, NoRoute> {
+        let uri = &head.uri;
+        well_formed(head, self.settings.limits.max_target_bytes).map_err(NoRoute::Error)?;
+        route(&head.method, &self.settings.base_path, uri.path(), uri.query(), &self.filter_limits())
+    }
+
+    fn filter_limits(&self) -> filter::Limits {
+        let limits = &self.settings.limits;
+        filter::Limits {
+            max_chars: limits.max_filter_chars,
+            max_depth: limits.max_filter_depth,
+            max_terms: limits.max_filter_terms,
+        }
+    }
+
+    fn pages(&self) -> Pages {
+        let Settings { limits, cursor_timeout_secs, .. } = &self.settings;
+        Pages { max_results: limits.max_results, cursor_timeout_secs: *cursor_timeout_secs }
+    }
+
+    async fn list(&self, users: &Users<'_>, mut query: Query) -> Result<Reply, Error> {
+        let most = self.settings.limits.max_results;
+        query.count = Some(query.count.map_or(most, |count| count.min(most)));
+        users.list(&query).await.map(|list| Reply::ok(list.into_json(&query)))
+    }
+
+    /// Runs the operation in a task of its own: a panic ends in an answer, and a write goes on, and into the log,
+    /// when the client goes away. A read does not: it would only stand in the queue for Ziflow.
+    async fn perform(self: &Arc<Self>, work: Work, line: Line) -> Reply {
+        let writes = work.operation.writes();
+        let request_id = line.request_id.clone();
+        let server = Arc::clone(self);
+        let writing = writes.then(|| self.writing.clone());
+        let task = async move {
+            let (outcome, calls) = server.carry_out(work, &line).await;
+            let done = match outcome {
+                Ok(reply) => Done { reply, calls, reason: None },
+                Err(error) => Done::failed(&error, calls, &line.request_id),
+            };
+            line.write(&done);
+            drop(writing);
+            done.reply
+        };
+        let reply = if writes {
+            tokio::spawn(task).await.map_err(|failure| failure.to_string())
+        } else {
+            // A set, because it aborts its tasks when it is dropped.
+            let mut tasks = JoinSet::new();
+            drop(tasks.spawn(task));
+            match tasks.join_next().await {
+                Some(done) => done.map_err(|failure| failure.to_string()),
+                None => Err("the task is gone".to_owned()),
+            }
+        };
+        reply.unwrap_or_else(|failure| {
+            error!(%request_id, failure, "a request made the bridge fail; please report this");
+            Reply::error(&broken(), &request_id)
+        })
+    }
+
+    async fn carry_out(&self, work: Work, line: &Line) -> (Result<Reply, Error>, u32) {
+        let Work { operation, body, conditions } = work;
+        let deadline = self.deadline(line);
+        let ticket = Ticket { request_id: line.request_id.clone(), deadline };
+        let users = self.bridge.users(deadline, conditions.clone());
+        let base = &self.tenant_url;
+        let outcome = match operation {
+            Operation::ServiceProviderConfig => {
+                let limits = &self.settings.limits;
+                Ok(Reply::ok(discovery::service_provider_config(base, self.pages(), limits.bulk())))
+            }
+            Operation::ResourceTypes => Ok(Reply::ok(discovery::resource_types(base))),
+            Operation::ResourceType(id) => found(discovery::resource_type(base, &id), "resource type"),
+            Operation::Schemas => Ok(Reply::ok(discovery::schemas(base, &users.required()))),
+            Operation::Schema(id) => found(discovery::schema(base, &id, &users.required()), "schema"),
+            Operation::ListGroups => Ok(Reply::ok(list_response(0, 1, Vec::new()))),
+            Operation::ListUsers(query) => self.list(&users, *query).await,
+            Operation::Search => match Query::from_search(body, &USER_TYPE, &self.filter_limits()) {
+                Ok(query) => self.list(&users, query).await,
+                Err(error) => Err(error),
+            },
+            Operation::CreateUser(projection) => match read(body) {
+                Ok(resource) => users
+                    .create(resource)
+                    .await
+                    .map(|made| Reply::resource(StatusCode::CREATED, made, &projection)),
+                Err(error) => Err(error),
+            },
+            Operation::GetUser { id, projection } => {
+                users.get(&id).await.map(|user| Reply::known_or_resource(&conditions, user, &projection))
+            }
+            Operation::ReplaceUser { id, projection } => match read(body) {
+                Ok(resource) => users
+                    .replace(&id, resource)
+                    .await
+                    .map(|user| Reply::resource(StatusCode::OK, user, &projection)),
+                Err(error) => Err(error),
+            },
+            Operation::PatchUser { id, projection } => match Patch::parse(body, &USER_TYPE) {
+                Ok(patch) => users
+                    .patch(&id, &patch)
+                    .await
+                    .map(|user| Reply::resource(StatusCode::OK, user, &projection)),
+                Err(error) => Err(error),
+            },
+            Operation::DeleteUser { id } => users.delete(&id).await.map(|()| Reply::no_content()),
+            Operation::Bulk => self.bulk(&users, body, &ticket).await,
+        };
+        (outcome, users.calls())
+    }
+}
+
+/// What the parser lets through and HTTP does not (RFC 9112 section 3.2), or this service does not.
+fn well_formed(head: &Parts, max_target_bytes: usize) -> Result<(), Error> {
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    if target.len() > max_target_bytes {
+        let detail = format!(
+            "the path with its query is longer than {max_target_bytes} bytes (server.max_target_bytes)"
+        );
+        return Err(Error::new(StatusCode::URI_TOO_LONG, detail));
+    }
+    if target.contains("%00") {
+        return Err(Error::invalid_syntax("the path or its query holds the character %00"));
+    }
+    let hosts = head.headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        return Err(Error::invalid_syntax("the request names no Host, or several"));
+    }
+    Ok(())
+}
+
+/// A body as a resource; what it holds and this service does not know is named in the log.
+fn read(body: Value) -> Result<Resource, Error> {
+    let (resource, warnings) = Resource::from_body(body, &USER_TYPE)?;
+    for warning in warnings {
+        warn!(%warning, "part of a body is ignored");
+    }
+    Ok(resource)
+}
+
+fn found(resource: Option<Value>, what: &str) -> Result<Reply, Error> {
+    resource.map(Reply::ok).ok_or_else(|| Error::not_found(format!("there is no such {what}")))
+}
+
+fn out_of_time() -> Error {
+    let detail = "the request took longer than server.request_timeout_secs; a change may have happened, and \
+                  repeating it is safe";
+    Error::new(StatusCode::GATEWAY_TIMEOUT, detail).retry_after(Duration::from_secs(10))
+}
+
+fn broken() -> Error {
+    Error::new(StatusCode::INTERNAL_SERVER_ERROR, "the bridge failed; its log says more under the request-id")
+}

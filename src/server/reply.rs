@@ -1,0 +1,101 @@
+//! What is answered, and how it looks on the wire: `application/scim+json` always, and a request id that is also
+//! in the log and in each error's text.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::Value;
+
+use crate::bridge::version_of;
+use crate::scim::error::Error;
+use crate::scim::query::Projection;
+use crate::scim::resource::Resource;
+use crate::scim::schema::USER_TYPE;
+use crate::scim::version::Conditions;
+use crate::server::request::RequestId;
+use crate::server::route::NoRoute;
+
+/// Microsoft states this type for all responses; its validator stops at any other.
+const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    body: Option<Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// For the log: whom it is about when the request could not say.
+    pub id: Option<String>,
+}
+
+impl Reply {
+    pub fn ok(body: Value) -> Self {
+        Self { status: StatusCode::OK, body: Some(body), headers: Vec::new(), id: None }
+    }
+
+    /// 204.
+    pub fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new(), id: None }
+    }
+
+    /// A resource as the client wants to see it; `Location` repeats `meta.location` (RFC 7644 section 3.1).
+    pub fn resource(status: StatusCode, resource: Resource, projection: &Projection) -> Self {
+        let location = resource.as_map().get("meta").and_then(|meta| meta.get("location")?.as_str());
+        let location = location.and_then(|location| HeaderValue::from_str(location).ok());
+        let etag = version_of(&resource).and_then(|version| HeaderValue::from_str(version).ok());
+        let id = resource.as_map().get("id").and_then(Value::as_str).map(str::to_owned);
+        let location = location.map(|location| (LOCATION, location));
+        let headers = location.into_iter().chain(etag.map(|etag| (ETAG, etag))).collect();
+        Self { status, body: Some(projection.apply(resource, &USER_TYPE)), headers, id }
+    }
+
+    /// The same for a read: 304 when the client knows this version.
+    pub fn known_or_resource(conditions: &Conditions, resource: Resource, projection: &Projection) -> Self {
+        let known = version_of(&resource).is_some_and(|version| conditions.knows(version));
+        let reply = Self::resource(StatusCode::OK, resource, projection);
+        if known { Self { status: StatusCode::NOT_MODIFIED, body: None, ..reply } } else { reply }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub fn error(error: &Error, request_id: &RequestId) -> Self {
+        let mut headers = Vec::new();
+        if let Some(wait) = error.retry_after {
+            headers.push((RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))));
+        }
+        if error.status == StatusCode::UNAUTHORIZED {
+            headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"scim\"")));
+        }
+        let body = Some(error.to_json(request_id.as_str()));
+        Self { status: error.status, body, headers, id: None }
+    }
+
+    pub fn no_route(no_route: &NoRoute, request_id: &RequestId) -> Self {
+        match no_route {
+            NoRoute::Error(error) => Self::error(error, request_id),
+            NoRoute::Method { allow } => {
+                let detail = format!("this endpoint takes {allow}");
+                let mut reply = Self::error(&Error::new(StatusCode::METHOD_NOT_ALLOWED, detail), request_id);
+                reply.headers.push((ALLOW, HeaderValue::from_static(allow)));
+                reply
+            }
+        }
+    }
+
+    /// The answer for hyper.
+    pub fn into_response(self, request_id: &RequestId) -> Response<Full<Bytes>> {
+        let bytes = self.body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let mut response = Response::new(Full::new(bytes));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.extend(self.headers);
+        headers.insert(CONTENT_TYPE, SCIM_JSON);
+        headers.insert(REQUEST_ID, request_id.header());
+        response
+    }
+}
