@@ -1,9 +1,11 @@
 //! The rooms of ziflow-scim-bridge; ARCHITECTURE.md says who may import whom.
 
 pub mod bridge;
+pub mod config;
 pub mod mapping;
 pub mod scim;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod yaml;
 pub mod ziflow;

@@ -1,0 +1,94 @@
+//! Every setting: its key and what it takes. A key that is not here is refused.
+
+use std::ops::RangeInclusive;
+
+/// What a setting takes.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// Not empty: an empty text would be a setting that looks set and does nothing.
+    Text,
+    /// A text that is never shown; `KEY_file` gives it by a file.
+    Secret,
+    Integer(RangeInclusive<u64>),
+    Boolean,
+    Choice(&'static [&'static str]),
+    Texts,
+    Email,
+    Emails,
+    /// `auth.tokens`
+    Tokens,
+}
+
+/// A setting.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+}
+
+/// The keys of one entry of `auth.tokens`.
+pub(super) const TOKEN_KEYS: &[&str] = &["name", "token", "token_file", "sha256"];
+
+const SECONDS: RangeInclusive<u64> = 1..=3600;
+
+/// Every setting, section by section.
+pub(super) fn keys() -> Vec<Key> {
+    use Kind::{Boolean, Choice, Email, Emails, Integer, Secret, Text, Texts, Tokens};
+    let table = [
+        ("server.listen", Text),
+        ("server.base_path", Text),
+        ("server.public_url", Text),
+        ("server.max_body_bytes", Integer(1024..=67_108_864)),
+        ("server.max_header_bytes", Integer(8192..=262_144)),
+        ("server.max_target_bytes", Integer(1024..=65_534)),
+        ("server.max_connections", Integer(1..=1_000_000)),
+        ("server.header_timeout_secs", Integer(SECONDS)),
+        ("server.request_timeout_secs", Integer(1..=300)),
+        ("server.shutdown_grace_secs", Integer(0..=300)),
+        ("server.plain_http_behind_proxy", Boolean),
+        ("server.max_filter_chars", Integer(64..=65_536)),
+        ("server.max_filter_depth", Integer(1..=64)),
+        ("server.max_filter_terms", Integer(1..=1000)),
+        ("server.max_results", Integer(1..=1_000_000)),
+        ("server.max_bulk_operations", Integer(1..=1000)),
+        ("admin.listen", Text),
+        ("auth.tokens", Tokens),
+        ("ziflow.base_url", Text),
+        ("ziflow.api_key", Secret),
+        ("ziflow.key_user_email", Email),
+        ("ziflow.connect_timeout_secs", Integer(1..=60)),
+        ("ziflow.timeout_secs", Integer(1..=300)),
+        ("ziflow.max_answer_bytes", Integer(65_536..=1_073_741_824)),
+        ("ziflow.update", Choice(&["changed_fields", "full_object"])),
+        ("ziflow.inactive_fallback", Boolean),
+        ("ziflow.read_back_delay_ms", Integer(0..=10_000)),
+        ("ziflow.read_back_tries", Integer(1..=20)),
+        ("ziflow.no_seat_texts", Texts),
+        ("ziflow.proof_ttl_secs", Integer(1..=3600)),
+        ("ziflow.page_size", Integer(1..=100)),
+        ("ziflow.directory_ttl_secs", Integer(0..=86_400)),
+        ("ziflow.read_cache_ttl_secs", Integer(0..=60)),
+        ("rate_limit.requests_per_second", Integer(1..=1000)),
+        ("rate_limit.burst", Integer(1..=1000)),
+        ("rate_limit.in_flight", Integer(1..=1000)),
+        ("rate_limit.max_wait_secs", Integer(1..=300)),
+        ("rate_limit.max_pause_secs", Integer(1..=86_400)),
+        ("rate_limit.retries", Integer(0..=20)),
+        ("rate_limit.backoff_min_ms", Integer(1..=60_000)),
+        ("rate_limit.backoff_max_secs", Integer(1..=300)),
+        ("store.url", Text),
+        ("policy.on_deactivate", Choice(&["deactivate", "ignore"])),
+        ("policy.on_delete", Choice(&["deactivate", "delete", "refuse"])),
+        ("policy.new_owner_id", Text),
+        ("policy.delete_without_new_owner", Boolean),
+        ("policy.on_existing", Choice(&["conflict", "adopt"])),
+        ("policy.on_recreate", Choice(&["same_person", "anyone"])),
+        ("policy.on_email_change", Choice(&["keep", "refuse"])),
+        ("policy.invitation", Choice(&["email", "none"])),
+        ("policy.protected_emails", Emails),
+        ("mapping.file", Text),
+        ("log.level", Choice(&["error", "warn", "info", "debug", "trace"])),
+        ("log.format", Choice(&["auto", "text", "json"])),
+    ];
+    table.into_iter().map(|(name, kind)| Key { name, kind }).collect()
+}

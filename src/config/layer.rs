@@ -1,0 +1,258 @@
+//! One layer of settings, a file or the environment, read into typed values that remember where they stand.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::config::Report;
+use crate::config::keys::{Key, Kind, TOKEN_KEYS, keys};
+use crate::server::auth::digest_from_hex;
+use crate::yaml::{self, At, Item, Problem, Problems, Section, nearest};
+
+/// Variables of the form `BRIDGE_SECTION__KEY` are settings; others that begin so are somebody else's.
+const PREFIX: &str = "BRIDGE_";
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    File(At),
+    Variable(String),
+}
+
+/// The values of a layer by their full key.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    pub(super) values: BTreeMap<String, (Value, Origin)>,
+}
+
+impl Layer {
+    /// Nested as the sections are, for figment.
+    pub(super) fn to_json(&self) -> Value {
+        let mut root = Map::new();
+        for (key, (value, _)) in &self.values {
+            let (section, name) = key.split_once('.').unwrap_or(("", key));
+            let section = root.entry(section).or_insert_with(|| Value::Object(Map::new()));
+            if let Some(section) = section.as_object_mut() {
+                section.insert(name.to_owned(), value.clone());
+            }
+        }
+        Value::Object(root)
+    }
+
+    /// Reads a settings file.
+    pub(super) fn from_file(name: &str, text: &str, reports: &mut Vec<Report>) -> Self {
+        let (root, found) = yaml::parse(text);
+        let mut problems = Problems::new(found);
+        let mut layer = Self::default();
+        if let Some(root) = &root {
+            layer.read_root(&Item::root(root), &mut problems);
+        }
+        let report = |problem| Report { file: name.to_owned(), text: text.to_owned(), problem };
+        reports.extend(problems.into_vec().into_iter().map(report));
+        layer
+    }
+
+    fn read_root(&mut self, root: &Item<'_>, problems: &mut Problems) {
+        let keys = keys();
+        let mut sections: Vec<&str> =
+            keys.iter().filter_map(|key| Some(key.name.split_once('.')?.0)).collect();
+        sections.dedup();
+        let Some(root) = root.section(&sections, problems) else { return };
+        for name in sections {
+            let Some(item) = root.get(name) else { continue };
+            let own: Vec<&Key> =
+                keys.iter().filter(|key| key.name.split_once('.').is_some_and(|(s, _)| s == name)).collect();
+            let names: Vec<String> = own.iter().flat_map(|key| names(key)).collect();
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            if let Some(section) = item.section(&known, problems) {
+                self.read_section(&section, &own, problems);
+            }
+        }
+    }
+
+    fn read_section(&mut self, section: &Section<'_>, own: &[&Key], problems: &mut Problems) {
+        for key in own {
+            for name in names(key) {
+                let Some(item) = section.get(&name) else { continue };
+                let kind = if name.ends_with("_file") && matches!(key.kind, Kind::Secret) {
+                    &Kind::Text
+                } else {
+                    &key.kind
+                };
+                if let Some(value) = value(&item, kind, problems) {
+                    self.values.insert(item.key.clone(), (value, Origin::File(item.at())));
+                }
+            }
+        }
+    }
+
+    /// Reads the environment.
+    pub(super) fn from_environment(
+        variables: impl Iterator<Item = (String, String)>,
+        reports: &mut Vec<Report>,
+    ) -> Self {
+        let mut layer = Self::default();
+        for (variable, text) in variables {
+            let Some(rest) = variable.strip_prefix(PREFIX).filter(|rest| rest.contains("__")) else {
+                continue;
+            };
+            let name = rest.to_lowercase().replace("__", ".");
+            let mut problems = Problems::default();
+            if let Some(value) = variable_value(&variable, &name, &text, &mut problems) {
+                layer.values.insert(name, (value, Origin::Variable(variable.clone())));
+            }
+            for mut problem in problems.into_vec() {
+                // A place in a variable would be taken for one in a file.
+                problem.at = None;
+                problem.key.clone_from(&variable);
+                reports.push(Report { file: "environment".to_owned(), text: String::new(), problem });
+            }
+        }
+        layer
+    }
+
+    /// A value and its `_file` form are one setting: what a later layer says replaces both.
+    pub(super) fn hides(&self, key: &str) -> bool {
+        let twin = key.strip_suffix("_file").map_or_else(|| format!("{key}_file"), str::to_owned);
+        self.values.contains_key(&twin) && is_secret(&twin)
+    }
+}
+
+/// The variable that sets this key.
+pub(super) fn variable_name(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+fn is_secret(key: &str) -> bool {
+    let plain = key.strip_suffix("_file").unwrap_or(key);
+    keys().iter().any(|known| known.name == plain && matches!(known.kind, Kind::Secret))
+}
+
+/// The names under which a key may stand in its section.
+fn names(key: &Key) -> Vec<String> {
+    let name = key.name.split_once('.').map_or(key.name, |(_, name)| name);
+    match key.kind {
+        Kind::Secret => vec![name.to_owned(), format!("{name}_file")],
+        _ => vec![name.to_owned()],
+    }
+}
+
+fn is_file_of(key: &Key, name: &str) -> bool {
+    matches!(key.kind, Kind::Secret) && name.strip_suffix("_file") == Some(key.name)
+}
+
+fn value(item: &Item<'_>, kind: &Kind, problems: &mut Problems) -> Option<Value> {
+    match kind {
+        Kind::Text => filled(item, problems).map(Value::from),
+        Kind::Secret => item.text(problems).map(Value::from),
+        Kind::Email => email(item, problems).map(Value::from),
+        Kind::Emails => each(item, problems, email),
+        Kind::Integer(range) => item.integer(range.clone(), problems).map(Value::from),
+        Kind::Boolean => item.boolean(problems).map(Value::from),
+        Kind::Choice(words) => {
+            let words: Vec<_> = words.iter().map(|word| (*word, *word)).collect();
+            item.choice(&words, problems).map(Value::from)
+        }
+        Kind::Texts => each(item, problems, filled),
+        Kind::Tokens => {
+            let tokens = item.sections(TOKEN_KEYS, problems)?;
+            tokens
+                .iter()
+                .map(|token| self::token(token, problems))
+                .collect::<Option<Vec<_>>>()
+                .map(Value::from)
+        }
+    }
+}
+
+/// Every item of a list, or none when one of them is wrong.
+fn each<'a>(
+    item: &Item<'a>,
+    problems: &mut Problems,
+    read: impl Fn(&Item<'a>, &mut Problems) -> Option<&'a str>,
+) -> Option<Value> {
+    let texts: Vec<_> = item.list(problems)?.iter().map(|item| read(item, problems)).collect();
+    texts.into_iter().collect::<Option<Vec<_>>>().map(Value::from)
+}
+
+fn filled<'a>(item: &Item<'a>, problems: &mut Problems) -> Option<&'a str> {
+    let text = item.text(problems)?;
+    if text.trim().is_empty() {
+        problems.error(item.at(), &item.key, "it is empty").hint("leave the line out to use no value");
+        return None;
+    }
+    Some(text)
+}
+
+fn email<'a>(item: &Item<'a>, problems: &mut Problems) -> Option<&'a str> {
+    let text = filled(item, problems)?;
+    if !text.contains('@') || text.contains(char::is_whitespace) {
+        problems.error(item.at(), &item.key, format!("`{text}` is no e-mail address"));
+        return None;
+    }
+    Some(text)
+}
+
+fn token(section: &Section<'_>, problems: &mut Problems) -> Option<Value> {
+    let mut token = Map::new();
+    let name = section.require("name", problems)?.text(problems)?;
+    token.insert("name".to_owned(), name.into());
+    let given: Vec<&str> =
+        ["token", "token_file", "sha256"].into_iter().filter(|key| section.get(key).is_some()).collect();
+    let [one] = given.as_slice() else {
+        let found = if given.is_empty() { "none".to_owned() } else { given.join(" and ") };
+        let message = format!("exactly one of `token`, `token_file` and `sha256` is needed, found {found}");
+        problems.error(section.at, &section.key, message);
+        return None;
+    };
+    let item = section.get(one)?;
+    let text = filled(&item, problems)?;
+    let wrong = match *one {
+        "sha256" if digest_from_hex(text).is_none() => {
+            Some("it must be the 64 hexadecimal digits of the token's SHA-256")
+        }
+        "token" if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Some("a token holds no blanks and only ASCII: a header could not carry it")
+        }
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        problems.error(item.at(), &item.key, wrong);
+        return None;
+    }
+    token.insert((*one).to_owned(), text.into());
+    Some(Value::Object(token))
+}
+
+fn variable_value(variable: &str, name: &str, text: &str, problems: &mut Problems) -> Option<Value> {
+    let keys = keys();
+    if let Some(key) = keys.iter().find(|key| key.name == name || is_file_of(key, name)) {
+        let kind = if key.name == name { &key.kind } else { &Kind::Text };
+        return value_of_variable(text, kind, problems);
+    }
+    let full = |key: &Key| {
+        let section = key.name.split_once('.').map_or("", |(section, _)| section).to_owned();
+        names(key).into_iter().map(move |name| format!("{section}.{name}")).collect::<Vec<_>>()
+    };
+    let known: Vec<String> = keys.iter().flat_map(full).collect();
+    let problem = problems.error(None, "", format!("unknown variable `{variable}`"));
+    if let Some(near) = nearest(name, known.iter().map(String::as_str)) {
+        problem.hint(format!("did you mean `{}`?", variable_name(near)));
+    }
+    None
+}
+
+/// Variables are texts; what else is meant follows from the key. Lists are in YAML's flow form.
+fn value_of_variable(text: &str, kind: &Kind, problems: &mut Problems) -> Option<Value> {
+    if let Kind::Text | Kind::Secret | Kind::Choice(_) | Kind::Email = kind {
+        let node = yaml::Node { at: At { line: 1, column: 1 }, value: yaml::Content::Text(text.to_owned()) };
+        return value(&Item::root(&node), kind, problems);
+    }
+    let (node, found) = yaml::parse(text);
+    let failed = !found.is_empty();
+    for Problem { at, key, message, .. } in found {
+        problems.error(at, &key, message);
+    }
+    let node = node.filter(|_| !failed)?;
+    value(&Item::root(&node), kind, problems)
+}

@@ -1,0 +1,406 @@
+//! Settings: the embedded defaults, then `bridge.yaml`, then `BRIDGE_SECTION__KEY` variables, then the files
+//! that hold secrets. Everything wrong is reported at once, and nothing is accepted that is not honoured.
+
+mod keys;
+mod layer;
+mod report;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::Serialized;
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::layer::{Layer, Origin, variable_name};
+pub use crate::config::report::Report;
+use crate::config::report::unreadable;
+use crate::mapping::Mapping;
+use crate::mapping::examples;
+use crate::server::auth::{Digest, Tokens, digest, digest_from_hex};
+use crate::store::Location;
+use crate::yaml::{Problem, Severity};
+use crate::{bridge, server, telemetry, ziflow};
+
+/// The defaults, which are also the documentation an operator copies.
+pub const BRIDGE_YAML: &str = include_str!("../../config/bridge.yaml");
+
+/// The mapping for those who use no settings file.
+pub const MAPPING_YAML: &str = include_str!("../../config/mapping.yaml");
+
+/// Where `serve` looks when it is told nothing.
+pub const DEFAULT_FILE: &str = "/etc/ziflow-scim-bridge/bridge.yaml";
+
+/// Everything the process needs to run.
+#[derive(Debug)]
+pub struct Settings {
+    pub server: server::Settings,
+    pub admin_listen: Option<SocketAddr>,
+    pub tokens: Tokens,
+    pub connection: ziflow::transport::Settings,
+    pub client: ziflow::client::Settings,
+    pub pace: ziflow::rate_limit::Settings,
+    pub directory: ziflow::directory::Settings,
+    pub store: Location,
+    pub policy: bridge::Policy,
+    pub bridge: bridge::Settings,
+    pub mapping: Mapping,
+    pub log: telemetry::Settings,
+    /// What an operator should know though it stops nothing.
+    pub warnings: Vec<Report>,
+}
+
+/// Loads settings and mapping. `file` is none when only variables are used.
+pub fn load(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, Vec<Report>> {
+    let mut loader = Loader::read(file, variables);
+    let settings = loader.settings();
+    let (errors, warnings) = loader.reports.into_iter().partition::<Vec<_>, _>(Report::is_error);
+    match settings {
+        Ok(settings) if errors.is_empty() => Ok(Settings { warnings, ..settings }),
+        _ => Err(errors.into_iter().chain(warnings).collect()),
+    }
+}
+
+/// Something is wrong, and what it is stands in the reports.
+struct Reported;
+
+/// The layers on top of each other, and what is wrong with them.
+struct Loader {
+    /// The settings file, if one is used, and its text.
+    path: Option<PathBuf>,
+    text: String,
+    /// In order of precedence, the last one wins.
+    layers: [Layer; 3],
+    figment: Figment,
+    reports: Vec<Report>,
+}
+
+impl Loader {
+    fn read(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Self {
+        let mut reports = Vec::new();
+        let mut read = |path: &Path| {
+            std::fs::read_to_string(path).map_err(|error| reports.push(unreadable(path, &error, "")))
+        };
+        let text = file.and_then(|path| read(path).ok()).unwrap_or_default();
+        let defaults = Layer::from_file("config/bridge.yaml", BRIDGE_YAML, &mut reports);
+        let from_file = match file {
+            Some(path) => Layer::from_file(&path.display().to_string(), &text, &mut reports),
+            None => Layer::default(),
+        };
+        let from_variables = Layer::from_environment(variables, &mut reports);
+        let layers = [defaults, from_file, from_variables];
+        let figment = layers
+            .iter()
+            .fold(Figment::new(), |figment, layer| figment.merge(Serialized::defaults(layer.to_json())));
+        Self { path: file.map(Path::to_owned), text, layers, figment, reports }
+    }
+
+    /// Everything is read before the first failure is passed on, so that all problems are reported.
+    fn settings(&mut self) -> Result<Settings, Reported> {
+        self.check_policy();
+        let store = self.parsed("store.url", Location::parse);
+        let server = self.server();
+        let admin_listen = self.admin_listen();
+        let tokens = self.tokens();
+        let api_key = self.api_key();
+        let base_url = self.parsed("ziflow.base_url", ziflow::transport::check_base_url);
+        let mapping = self.mapping();
+        let bridge: bridge::Settings = self.section("ziflow")?;
+        if bridge.key_user_email.is_none() {
+            self.warn_of_key_user();
+        }
+        base_url?;
+        let api_key = api_key?;
+        Ok(Settings {
+            server: server?,
+            admin_listen: admin_listen?,
+            tokens: tokens.unwrap_or_else(|| Tokens::of_api_key(&api_key)),
+            connection: ziflow::transport::Settings { api_key, ..self.section("ziflow")? },
+            client: self.section("ziflow")?,
+            pace: self.section("rate_limit")?,
+            directory: self.section("ziflow")?,
+            store: store?,
+            policy: self.section("policy")?,
+            bridge,
+            mapping: mapping?,
+            log: self.section("log")?,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// A room's own settings. Each key has been checked before, so a failure beside a reported one is its
+    /// consequence, and a failure without one a mistake of ours.
+    fn section<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Reported> {
+        self.figment.extract_inner(name).map_err(|error| {
+            if !self.reports.iter().any(Report::is_error) {
+                self.report(Severity::Error, name, &error.to_string(), "");
+            }
+            Reported
+        })
+    }
+
+    fn server(&mut self) -> Result<server::Settings, Reported> {
+        let listen = self.parsed("server.listen", address);
+        let base_path = self.parsed("server.base_path", base_path);
+        let public_url = match self.text("server.public_url") {
+            Some(_) => self.parsed("server.public_url", public_url).map(Some),
+            None => Ok(None),
+        };
+        let listen = listen?;
+        let behind_proxy = self.value("server.plain_http_behind_proxy") == Some(Value::Bool(true));
+        if !listen.ip().is_loopback() && !behind_proxy {
+            self.report(
+                Severity::Error,
+                "server.listen",
+                &format!("`{listen}` can be reached from the network, and the bridge speaks plain HTTP there"),
+                "listen on 127.0.0.1 behind a proxy that does TLS, or set server.plain_http_behind_proxy: true if \
+                 such a proxy is on another machine",
+            );
+        }
+        let limits: server::Limits = self.section("server")?;
+        let kept: ziflow::directory::Settings = self.section("ziflow")?;
+        Ok(server::Settings {
+            listen,
+            base_path: base_path?,
+            public_url: public_url?,
+            cursor_timeout_secs: kept.directory_ttl_secs,
+            limits,
+        })
+    }
+
+    fn admin_listen(&mut self) -> Result<Option<SocketAddr>, Reported> {
+        if self.text("admin.listen").as_deref() == Some("off") {
+            return Ok(None);
+        }
+        let listen = self.parsed("admin.listen", address)?;
+        if !listen.ip().is_loopback() {
+            self.report(
+                Severity::Error,
+                "admin.listen",
+                &format!(
+                    "`{listen}` can be reached from the network, and the pages there ask for no credential"
+                ),
+                "listen on 127.0.0.1, or `off`",
+            );
+        }
+        if listen.port() != 0 && self.text("server.listen") == self.text("admin.listen") {
+            let message = format!("`{listen}` is server.listen as well");
+            self.report(Severity::Error, "admin.listen", &message, "give one of them another port");
+        }
+        Ok(Some(listen))
+    }
+
+    /// None while no token is configured.
+    fn tokens(&mut self) -> Option<Tokens> {
+        let value = self.value("auth.tokens");
+        let entries = value.as_ref().and_then(Value::as_array).filter(|entries| !entries.is_empty())?;
+        let mut tokens = Tokens::default();
+        let names: Vec<_> = entries.iter().filter_map(|entry| entry.get("name")).collect();
+        if let Some(twice) =
+            names.iter().enumerate().find(|(index, name)| names.iter().take(*index).any(|n| n == *name))
+        {
+            let message = format!("two tokens are called {}: the log could not tell them apart", twice.1);
+            self.report(Severity::Error, "auth.tokens", &message, "");
+        }
+        for entry in entries {
+            let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
+            match self.token(entry) {
+                Ok(digest) => tokens.add(name, digest),
+                Err(message) => {
+                    self.report(Severity::Error, "auth.tokens", &format!("token `{name}`: {message}"), "");
+                }
+            }
+        }
+        Some(tokens)
+    }
+
+    fn token(&self, entry: &Value) -> Result<Digest, String> {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str);
+        let token = match (text("token"), text("token_file"), text("sha256")) {
+            (Some(token), _, _) => token.to_owned(),
+            (_, Some(path), _) => self.secret_file("auth.tokens", path)?,
+            (_, _, hex) => {
+                let digest = hex.and_then(digest_from_hex);
+                return digest
+                    .ok_or_else(|| "sha256 must be the 64 hexadecimal digits of its SHA-256".to_owned());
+            }
+        };
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("it is empty, or holds blanks or letters that no header can carry".to_owned());
+        }
+        Ok(digest(token.as_bytes()))
+    }
+
+    fn api_key(&mut self) -> Result<SecretString, Reported> {
+        let key = match (self.effective("ziflow.api_key"), self.effective("ziflow.api_key_file")) {
+            (Some(_), Some(_)) => Err("`api_key` and `api_key_file` are both given; keep one".to_owned()),
+            (Some(key), None) => Ok(key),
+            (None, Some(path)) => self.secret_file("ziflow.api_key_file", &path),
+            (None, None) => Err("the API key of a Ziflow admin is missing".to_owned()),
+        };
+        let named = self.value("ziflow.api_key_file").is_some();
+        let (message, hint) = match key {
+            Ok(key) if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                return Ok(key.into());
+            }
+            Ok(_) => (
+                "the API key is empty or holds characters that no key has".to_owned(),
+                "copy it from the admin's profile in Ziflow, without blanks".to_owned(),
+            ),
+            Err(message) if named => (message, "the bridge must be able to read the file".to_owned()),
+            Err(message) => {
+                (message, format!("set ziflow.api_key_file, or {}", variable_name("ziflow.api_key")))
+            }
+        };
+        let key = match self.origin("ziflow.api_key_file") {
+            Some(_) => "ziflow.api_key_file",
+            None => "ziflow.api_key",
+        };
+        self.report(Severity::Error, key, &message, &hint);
+        Err(Reported)
+    }
+
+    fn warn_of_key_user(&mut self) {
+        self.report(
+            Severity::Warning,
+            "ziflow.key_user_email",
+            "the owner of the API key is not known, so Entra could disable them and lock the bridge out",
+            "set it to the e-mail address of the person whose API key the bridge uses",
+        );
+    }
+
+    fn check_policy(&mut self) {
+        let deletes = self.text("policy.on_delete").as_deref() == Some("delete");
+        let without = self.value("policy.delete_without_new_owner") == Some(Value::Bool(true));
+        if deletes && !without && self.text("policy.new_owner_id").is_none() {
+            self.report(
+                Severity::Error,
+                "policy.on_delete",
+                "`delete` removes people for good, and nobody is named who receives their proofs",
+                "set policy.new_owner_id to the Ziflow user id of the person who shall, or \
+                 policy.delete_without_new_owner: true",
+            );
+        }
+    }
+
+    /// The mapping and its examples. The embedded one never takes over from a file that is missing.
+    fn mapping(&mut self) -> Result<Mapping, Reported> {
+        let (file, text) = match (&self.path, self.text("mapping.file")) {
+            (None, None) => ("config/mapping.yaml (embedded)".to_owned(), MAPPING_YAML.to_owned()),
+            (_, named) => {
+                let path = self.beside("mapping.file", named.as_deref().unwrap_or("mapping.yaml"));
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    self.reports.push(unreadable(&path, &error, "mapping.file"));
+                    Reported
+                })?;
+                (path.display().to_string(), text)
+            }
+        };
+        let report = |problem| Report { file: file.clone(), text: text.clone(), problem };
+        match Mapping::compile(&text) {
+            Ok((mapping, warnings)) => {
+                let failed = examples::run(&mapping);
+                self.reports.extend(warnings.into_iter().chain(failed).map(report));
+                Ok(mapping)
+            }
+            Err(problems) => {
+                self.reports.extend(problems.into_iter().map(report));
+                Err(Reported)
+            }
+        }
+    }
+
+    fn secret_file(&self, key: &str, name: &str) -> Result<String, String> {
+        let path = self.beside(key, name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// A path that the settings file names is relative to it, a path in a variable to where the process runs.
+    fn beside(&self, key: &str, name: &str) -> PathBuf {
+        let by_variable = matches!(self.origin(key), Some(Origin::Variable(_)));
+        match self.path.as_ref().filter(|_| !by_variable).and_then(|path| path.parent()) {
+            Some(folder) => folder.join(name),
+            None => PathBuf::from(name),
+        }
+    }
+
+    /// Reads a text setting, reporting what is wrong with it.
+    fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Reported> {
+        parse(&self.text(key).unwrap_or_default()).map_err(|message| {
+            self.report(Severity::Error, key, &message, "");
+            Reported
+        })
+    }
+
+    fn value(&self, key: &str) -> Option<Value> {
+        let layers = self.layers.iter().rev();
+        layers.filter_map(|layer| layer.values.get(key)).map(|(value, _)| value.clone()).next()
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.value(key).and_then(|value| value.as_str().map(str::to_owned))
+    }
+
+    /// A secret or its file, unless a later layer gives the other form of it.
+    fn effective(&self, key: &str) -> Option<String> {
+        for layer in self.layers.iter().rev() {
+            if let Some((value, _)) = layer.values.get(key) {
+                return value.as_str().map(str::to_owned);
+            }
+            if layer.hides(key) {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn origin(&self, key: &str) -> Option<&Origin> {
+        self.layers.iter().rev().find_map(|layer| Some(&layer.values.get(key)?.1))
+    }
+
+    /// Reports something about a setting where the setting was given.
+    fn report(&mut self, severity: Severity, key: &str, message: &str, hint: &str) {
+        let default = self.layers.first().is_some_and(|layer| layer.values.contains_key(key));
+        let given = self.layers.iter().skip(1).rev().find_map(|layer| Some(&layer.values.get(key)?.1));
+        let (at, key, file) = match (given, &self.path) {
+            (Some(Origin::Variable(variable)), _) => (None, variable.as_str(), "environment".to_owned()),
+            (Some(Origin::File(at)), Some(path)) => (Some(*at), key, path.display().to_string()),
+            (None, Some(path)) if !default => (None, key, path.display().to_string()),
+            _ => (None, key, "settings".to_owned()),
+        };
+        let text = if at.is_some() { self.text.clone() } else { String::new() };
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        let problem = Problem { severity, at, key: key.to_owned(), message: message.to_owned(), hint };
+        self.reports.push(Report { file, text, problem });
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_error| format!("`{text}` is no address with a port, such as 127.0.0.1:8080"))
+}
+
+fn base_path(text: &str) -> Result<String, String> {
+    let path = text.trim_end_matches('/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+    if (path.is_empty() || path.starts_with('/')) && path.chars().all(plain) && !path.contains("//") {
+        Ok(path.to_owned())
+    } else {
+        Err(format!("`{text}` is no path such as /scim/v2"))
+    }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(host) if !host.is_empty() && !host.contains(['?', '#', '@', ' ']) => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is no address such as https://scim.example.com")),
+    }
+}

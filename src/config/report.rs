@@ -1,0 +1,36 @@
+//! Problems with the file they stand in.
+
+use std::path::Path;
+
+use crate::yaml::{self, Problem, Severity};
+
+/// A problem with the file it stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub file: String,
+    pub text: String,
+    pub problem: Problem,
+}
+
+impl Report {
+    pub fn is_error(&self) -> bool {
+        self.problem.severity == Severity::Error
+    }
+
+    /// As rustc would show it.
+    pub fn render(&self) -> String {
+        yaml::render(&self.problem, &self.file, &self.text)
+    }
+}
+
+/// A file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &std::io::Error, key: &str) -> Report {
+    let problem = Problem {
+        severity: Severity::Error,
+        at: None,
+        key: key.to_owned(),
+        message: format!("the file cannot be read: {error}"),
+        hint: None,
+    };
+    Report { file: path.display().to_string(), text: String::new(), problem }
+}
