@@ -5,6 +5,7 @@ pub mod config;
 pub mod mapping;
 pub mod scim;
 pub mod server;
+pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod yaml;
