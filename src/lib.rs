@@ -1,6 +1,7 @@
 //! The rooms of ziflow-scim-bridge; ARCHITECTURE.md says who may import whom.
 
 pub mod bridge;
+pub mod cli;
 pub mod config;
 pub mod mapping;
 pub mod scim;

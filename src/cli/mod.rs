@@ -1,0 +1,114 @@
+//! The commands: the only room that prints.
+
+mod check;
+mod demo;
+mod serve;
+mod simulate;
+pub mod transcript;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Report, Settings};
+
+/// Something failed.
+const FAILED: u8 = 1;
+/// The command line is wrong (`EX_USAGE`).
+const USAGE: u8 = 64;
+/// The settings or the mapping are wrong (`EX_CONFIG`).
+const CONFIG: u8 = 78;
+
+/// SCIM 2.0 bridge from Microsoft Entra ID to Ziflow.
+///
+/// Entra pushes people to it over SCIM; it turns each request into calls of Ziflow's REST API, along a mapping
+/// file, at a rate Ziflow can bear.
+#[derive(Debug, Parser)]
+#[command(name = "ziflow-scim-bridge", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(ConfigFile),
+    /// Check settings and mapping without starting; touches no network
+    Check(check::Check),
+    /// Show the whole cycle between Entra and Ziflow on a simulated Ziflow
+    Demo(demo::Demo),
+    /// Run the simulated Ziflow alone, for this machine only
+    Simulate(simulate::Simulate),
+}
+
+#[derive(Args, Debug)]
+struct ConfigFile {
+    /// The settings file [default: /etc/ziflow-scim-bridge/bridge.yaml if that exists, else built-in defaults]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn path(&self) -> Option<PathBuf> {
+        let usual = || Some(PathBuf::from(config::DEFAULT_FILE)).filter(|path| path.exists());
+        self.config.clone().or_else(usual)
+    }
+
+    /// Settings from the file and the environment.
+    fn load(&self) -> Result<Settings, Vec<Report>> {
+        config::load(self.path().as_deref(), environment())
+    }
+}
+
+/// The variables that are texts; others cannot be settings.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Runs the command that the command line names.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            // --help and --version arrive here as well.
+            let code = if told.use_stderr() { USAGE } else { 0 };
+            drop(told.print());
+            return code.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}")),
+    };
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve(command) => serve::run(&command).await,
+            Command::Check(command) => command.run(),
+            Command::Demo(command) => command.run().await,
+            Command::Simulate(command) => command.run().await,
+        }
+    })
+}
+
+/// A line for the person who called. That nobody reads on, as behind `| head`, is no failure.
+fn say(text: &str) {
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+#[expect(clippy::print_stderr, reason = "commands speak to the person who called them")]
+fn failed(message: &str) -> ExitCode {
+    eprintln!("ziflow-scim-bridge: {message}");
+    FAILED.into()
+}
+
+/// Shows what is wrong with the settings.
+#[expect(clippy::print_stderr, reason = "commands speak to the person who called them")]
+fn show(reports: &[Report]) {
+    for report in reports {
+        eprintln!("{}", report.render());
+    }
+}

@@ -1,0 +1,130 @@
+//! `serve`: the service.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::bridge::Bridge;
+use crate::cli::{CONFIG, ConfigFile, FAILED, show};
+use crate::config::Settings;
+use crate::server::{self, admin};
+use crate::store::{Location, Store};
+use crate::telemetry;
+use crate::ziflow::client::Client;
+use crate::ziflow::directory::Directory;
+
+/// How long the first look at Ziflow may take.
+const FIRST_LOOK_SECS: u64 = 10;
+
+pub(super) async fn run(config: &ConfigFile) -> ExitCode {
+    let settings = match config.load() {
+        Ok(settings) => settings,
+        Err(reports) => {
+            show(&reports);
+            return CONFIG.into();
+        }
+    };
+    telemetry::init(settings.log);
+    for report in &settings.warnings {
+        warn!(file = report.file, key = report.problem.key, "{}", report.problem.message);
+    }
+    match serve(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            error!("{message}");
+            FAILED.into()
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> Result<(), String> {
+    if settings.store == Location::Memory {
+        warn!(
+            "the store is in memory: what Ziflow has no field for is forgotten at every restart (store.url)"
+        );
+    }
+    let listener = bind(settings.server.listen, "server.listen").await?;
+    let admin = match settings.admin_listen {
+        Some(address) => Some(bind(address, "admin.listen").await?),
+        None => None,
+    };
+    // What was asked for may have been port 0.
+    let bound = listener.local_addr().map_err(|error| error.to_string())?;
+    let tenant_url = settings.server.tenant_url(bound);
+    let bridge = assemble(&settings, &tenant_url)?;
+    let (stop, stopped) = watch::channel(false);
+    stop_on_signal(stop)?;
+    if let Some(admin) = &admin {
+        info!(listen = admin.local_addr().ok().map(tracing::field::display), "ready for monitoring");
+    }
+    info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
+    let Settings { tokens, server, .. } = settings;
+    tokio::join!(
+        server::run(listener, Arc::clone(&bridge), tokens, server, tenant_url, told(stopped.clone())),
+        async {
+            if let Some(admin) = admin {
+                admin::run(admin, Arc::clone(&bridge), told(stopped.clone())).await;
+            }
+        },
+        first_look(&bridge, told(stopped.clone())),
+    );
+    info!("stopped");
+    Ok(())
+}
+
+/// The rooms put together.
+pub(super) fn assemble(settings: &Settings, tenant_url: &str) -> Result<Arc<Bridge>, String> {
+    let store = Store::open(&settings.store).map_err(|error| error.to_string())?;
+    let client = Client::new(&settings.connection, &settings.client, &settings.pace)?;
+    let directory = Directory::new(Arc::new(client), settings.directory.clone());
+    Ok(Arc::new(Bridge::new(
+        directory,
+        store,
+        settings.mapping.clone(),
+        settings.policy.clone(),
+        settings.bridge.clone(),
+        tenant_url,
+    )))
+}
+
+async fn bind(address: std::net::SocketAddr, key: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("{key}: cannot listen on {address}: {error}"))
+}
+
+/// So that the log says whether Ziflow takes the key before Entra asks.
+async fn first_look(bridge: &Bridge, stopped: impl Future<Output = ()>) {
+    let deadline = Instant::now() + Duration::from_secs(FIRST_LOOK_SECS);
+    tokio::select! {
+        proof = bridge.prove_key(deadline) => {
+            if let Err(error) = proof {
+                warn!(reason = error.detail, "Ziflow cannot be used yet");
+            }
+        }
+        () = stopped => {}
+    }
+}
+
+fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), String> {
+    let told = |error| format!("cannot wait for signals: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(told)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(told)?;
+    drop(tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.send_replace(true);
+    }));
+    Ok(())
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // An error means that nobody is left who could tell, which is an end as well.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
