@@ -1,0 +1,120 @@
+//! Lists: sorted, paged by index and by cursor, searched by body.
+
+use serde_json::{Value, json};
+use ziflow_scim_bridge::simulator::Simulator;
+
+use crate::harness::{Answer, Bridge, person, ziflow};
+
+/// A Ziflow with people p00 to p21 beside the account owner.
+async fn crowd() -> Simulator {
+    let ziflow = ziflow(&[]).await;
+    for number in 0..22 {
+        ziflow.add_person(json!({
+            "email": format!("p{number:02}@example.com"), "first_name": "P", "last_name": format!("L{}", number % 4),
+        }));
+    }
+    ziflow
+}
+
+fn names(answer: &Answer) -> Vec<String> {
+    let people = answer.body["Resources"].as_array().unwrap();
+    people.iter().map(|user| user["userName"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_sorted_and_searched() {
+    let ziflow = crowd().await;
+    let bridge = Bridge::start(&ziflow).await;
+    let down = bridge.get("/Users?sortBy=userName&sortOrder=descending&count=3").await.expect(200);
+    assert_eq!(names(&down), ["p21@example.com", "p20@example.com", "p19@example.com"]);
+    assert_eq!(down.body["totalResults"], 23);
+    let search = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
+        "filter": "name.familyName eq \"L3\" and userName sw \"p\"", "sortBy": "userName", "startIndex": 2, "count": 2,
+        "attributes": ["userName"],
+    });
+    for target in ["POST /.search", "POST /Users/.search"] {
+        let found = bridge.ask(target, Some(search.clone())).await.expect(200);
+        assert_eq!(names(&found), ["p07@example.com", "p11@example.com"]);
+        assert_eq!((&found.body["totalResults"], &found.body["startIndex"]), (&json!(5), &json!(2)));
+        assert_eq!(found.body["Resources"][0]["name"], Value::Null, "only what was asked for");
+        assert!(found.body["Resources"][0]["id"].is_string());
+    }
+    for (target, scim_type) in
+        [("/Users?sortBy=nothing", "invalidValue"), ("/Users?filter=userName+xx+1", "invalidFilter")]
+    {
+        assert_eq!(bridge.get(target).await.expect(400).body["scimType"], scim_type, "{target}");
+    }
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_leads_through_the_whole_list_and_back() {
+    let ziflow = crowd().await;
+    let bridge = Bridge::start(&ziflow).await;
+    for query in ["", "&sortBy=userName", "&filter=userName+sw+%22p%22"] {
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
+        let mut pages: Vec<Vec<String>> = Vec::new();
+        let mut back = Value::Null;
+        loop {
+            let page = bridge.get(&format!("/Users?cursor={cursor}&count=5{query}")).await.expect(200);
+            assert_eq!(page.body.get("startIndex"), None);
+            seen.extend(names(&page));
+            pages.push(names(&page));
+            back = if pages.len() > 1 { page.body["previousCursor"].clone() } else { back };
+            match page.body.get("nextCursor") {
+                Some(next) => next.as_str().unwrap().clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        let total = if query.contains("filter") { 22 } else { 23 };
+        let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
+        assert_eq!((seen.len(), distinct.len(), pages.len()), (total, total, 5), "{query}");
+        let before =
+            bridge.get(&format!("/Users?cursor={}&count=5{query}", back.as_str().unwrap())).await.expect(200);
+        assert_eq!(names(&before), pages[3], "{query}");
+    }
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_passed_over_when_somebody_leaves_between_two_pages() {
+    let ziflow = crowd().await;
+    let settings =
+        [("BRIDGE_POLICY__ON_DELETE", "delete"), ("BRIDGE_POLICY__DELETE_WITHOUT_NEW_OWNER", "true")];
+    let bridge = Bridge::with(&ziflow, &settings).await;
+    let all = bridge.get("/Users?sortBy=userName&filter=userName+sw+%22p%22").await.expect(200);
+    let page =
+        |cursor: String| format!("/Users?cursor={cursor}&count=5&sortBy=userName&filter=userName+sw+%22p%22");
+    let first = bridge.get(&page(String::new())).await.expect(200);
+    // One who was shown already, and the very one who was shown last.
+    for index in [1, 4] {
+        bridge.delete(all.body["Resources"][index]["id"].as_str().unwrap()).await.expect(204);
+    }
+    bridge.create(person("p99@example.com")).await.expect(201);
+    let second = bridge.get(&page(first.text("/nextCursor").to_owned())).await.expect(200);
+    assert_eq!(names(&second), names(&all)[5..10], "the page goes on where the first one ended");
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_is_refused_where_it_means_nothing() {
+    let ziflow = crowd().await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_ZIFLOW__DIRECTORY_TTL_SECS", "1")]).await;
+    let first = bridge.get("/Users?cursor=&count=5").await.expect(200);
+    let next = first.text("/nextCursor").to_owned();
+    for (target, scim_type) in [
+        ("/Users?cursor=abc".to_owned(), "invalidCursor"),
+        (format!("/Users?cursor={next}0"), "invalidCursor"),
+        (format!("/Users?cursor={next}&sortBy=userName"), "invalidCursor"),
+        (format!("/Users?cursor={next}&startIndex=1"), "invalidValue"),
+        (format!("/Users?cursor={next}&count=-1"), "invalidCount"),
+    ] {
+        assert_eq!(bridge.get(&target).await.expect(400).body["scimType"], scim_type, "{target}");
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    let expired = bridge.get(&format!("/Users?cursor={next}&count=5")).await.expect(400);
+    assert_eq!(expired.body["scimType"], "expiredCursor");
+    bridge.stop().await;
+}

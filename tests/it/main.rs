@@ -1,0 +1,21 @@
+//! The whole product: the real binary against the simulated Ziflow, over real HTTP.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test that meets the unexpected stops, and its helpers are test code as well"
+)]
+
+mod bulk;
+mod check;
+mod harness;
+mod listing;
+mod manners;
+mod process;
+mod tidy;
+mod transcripts;
+mod truth;
+mod users;
+mod validator;

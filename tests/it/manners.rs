@@ -1,0 +1,440 @@
+//! HTTP as a rude or careful client speaks it: over a bare socket, byte by byte.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Bridge, TOKEN, encoded, person, ziflow};
+
+/// How long an answer or an end may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One connection to the bridge.
+struct Wire(BufReader<TcpStream>);
+
+/// An answer as it came.
+#[derive(Debug)]
+struct Heard {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Heard {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// An answer of the bridge, and not of the parser.
+    #[track_caller]
+    fn is_scim(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/scim+json; charset=utf-8"), "{self:?}");
+        assert!(self.header("request-id").is_some(), "{self:?}");
+        self
+    }
+
+    /// A refusal in SCIM's words that tells the reason.
+    #[track_caller]
+    fn refuses(&self, status: u16, told: &str) {
+        let body = self.is_scim(status).json();
+        assert_eq!(body["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
+        assert_eq!(body["status"], json!(status.to_string()));
+        assert_eq!(
+            body["scimType"],
+            if status == 400 { json!("invalidSyntax") } else { Value::Null },
+            "{body}"
+        );
+        let detail = body["detail"].as_str().unwrap();
+        assert!(detail.contains(told), "`{told}` not in: {detail}");
+    }
+}
+
+impl Wire {
+    fn to(bridge: &Bridge) -> Self {
+        let address = bridge.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    fn say(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.0.get_mut().write_all(bytes.as_ref()).unwrap();
+        self
+    }
+
+    /// The head of the next answer.
+    fn head(&mut self) -> Heard {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.0.read_line(&mut head).unwrap() > 0, "closed after {head:?}");
+        }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        Heard { status, head, body: Vec::new() }
+    }
+
+    /// The next answer, its body as long as it says.
+    fn hear(&mut self) -> Heard {
+        let mut heard = self.head();
+        let length = heard.header("content-length").map_or(0, |length| length.parse().unwrap());
+        heard.body.resize(length, 0);
+        self.0.read_exact(&mut heard.body).unwrap();
+        heard
+    }
+
+    fn ask(&mut self, request: impl AsRef<[u8]>) -> Heard {
+        self.say(request).hear()
+    }
+
+    /// Waits until the bridge has closed the connection, and neither reset it nor said anything more.
+    #[track_caller]
+    fn ends(&mut self) {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+/// A request of somebody who may speak; `line` is `METHOD /target` below the base path.
+fn request(line: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
+    let (method, target) = line.split_once(' ').unwrap();
+    let mut text =
+        format!("{method} /scim/v2{target} HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {TOKEN}\r\n");
+    for header in headers {
+        text.extend([header, "\r\n"]);
+    }
+    let body = body.as_ref();
+    let framing = ["Transfer-Encoding:", "Content-Length:"];
+    let framed = headers.iter().any(|header| framing.iter().any(|name| header.starts_with(name)));
+    if !framed && !body.is_empty() {
+        text.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
+    }
+    let mut bytes = (text + "\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn chunked(body: &str, size: usize) -> String {
+    let chunk = |part: &[u8]| format!("{:x};x=y\r\n{}\r\n", part.len(), str::from_utf8(part).unwrap());
+    body.as_bytes().chunks(size).map(chunk).collect::<String>() + "0\r\nX-Trailer: 1\r\n\r\n"
+}
+
+/// All of them over one connection: none of these answers costs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_are_answered_in_scims_words_and_the_connection_stays() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let mut wire = Wire::to(&bridge);
+    for (line, allow) in [
+        ("DELETE /Users", "GET, HEAD, POST"),
+        ("PUT /Users", "GET, HEAD, POST"),
+        ("OPTIONS /Users", "GET, HEAD, POST"),
+        ("POST /Users/1", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("BREW /Users/1", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("TRACE /Users/1", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("POST /Schemas", "GET, HEAD"),
+        ("DELETE /ServiceProviderConfig", "GET, HEAD"),
+        ("PATCH /ResourceTypes/User", "GET, HEAD"),
+    ] {
+        let heard = wire.ask(request(line, &[], "{}"));
+        heard.refuses(405, allow);
+        assert_eq!(heard.header("allow"), Some(allow), "{line}");
+    }
+    let long = format!("GET /Users?{}", "a=b&".repeat(5000));
+    for (line, status, told) in [
+        (&*long, 414, "server.max_target_bytes"),
+        ("GET /Users/a%00b", 400, "%00"),
+        ("GET /Users?x=%00", 400, "%00"),
+        ("GET /Users/nobody", 404, "no such user"),
+        ("DELETE /Users/nobody", 404, "no such user"),
+        ("GET /Nothing", 404, "/scim/v2"),
+        ("GET /Users/1/2/3", 404, "/scim/v2"),
+    ] {
+        wire.ask(request(line, &[], "")).refuses(status, told);
+        // A body that nobody wants, in one piece, in many, and late.
+        wire.ask(request(line, &[], "not json".repeat(2000))).refuses(status, told);
+        wire.ask(request(line, &["Transfer-Encoding: chunked"], chunked(&"x".repeat(3000), 7)))
+            .refuses(status, told);
+    }
+    let late = request("GET /Users/nobody", &["Content-Length: 5"], "");
+    wire.say(late);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    wire.ask("12345").refuses(404, "no such user");
+    for (hosts, told) in [("", "no Host"), ("Host: a\r\nHost: b\r\n", "several")] {
+        let text = format!("GET /scim/v2/Schemas HTTP/1.1\r\n{hosts}Authorization: Bearer {TOKEN}\r\n\r\n");
+        wire.ask(text).refuses(400, told);
+    }
+    let stranger = wire.ask("POST /scim/v2/Users HTTP/1.1\r\nHost: b\r\nContent-Length: 2\r\n\r\n{}");
+    stranger.refuses(401, "Secret Token");
+    assert_eq!(stranger.header("www-authenticate"), Some("Bearer realm=\"scim\""));
+    wire.ask(request("GET /Schemas", &[], "")).is_scim(200);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_no_json_change_nothing() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let mut wire = Wire::to(&bridge);
+    let good = person("jo@example.com").to_string();
+    for said in ["text/plain", "application/x-www-form-urlencoded", "application/xml; a=+json", "application"]
+    {
+        let heard = wire.ask(request("POST /Users", &[&format!("Content-Type: {said}")], &good));
+        heard.refuses(415, "application/scim+json");
+    }
+    wire.ask(request("PUT /Users/1", &["Content-Encoding: gzip"], &good)).refuses(415, "Content-Encoding");
+    let deep = format!(r#"{{"userName": {}1{}}}"#, "[".repeat(60_000), "]".repeat(60_000));
+    let urn = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+    for line in ["POST /Users", "PUT /Users/1", "PATCH /Users/1"] {
+        let said = &["Content-Type: application/scim+json"];
+        for (body, told) in [
+            ("", "empty"),
+            ("jo", "no JSON"),
+            ("[]", "object"),
+            ("\"jo\"", "object"),
+            ("{\"userName\": \"jo\"", "line 1 column"),
+            ("{} {}", "trailing"),
+            (&deep, "nesting"),
+            (r#"{"userName": "a", "active": true, "userName": "b"}"#, r#""userName" is given twice"#),
+            (r#"{"name": {"givenName": "a", "givenName": "b"}}"#, r#""givenName" is given twice"#),
+            (
+                &format!(r#"{{"schemas": ["{urn}"], "Operations": [{{"op": "add", "op": "remove"}}]}}"#),
+                r#""op""#,
+            ),
+            (r#"{"userName": "jo\u0000@example.com"}"#, r"\u0000"),
+            (r#"{"userName": "jo\ud800"}"#, "escape"),
+            (r#"{"userName": "jo\udfff"}"#, "surrogate"),
+        ] {
+            wire.ask(request(line, said, body)).refuses(400, told);
+        }
+        wire.ask(request(line, said, b"{\"userName\": \"jo\0\"}")).refuses(400, "control character");
+        wire.ask(request(line, said, b"{\"userName\": \"jo\xff\"}")).refuses(400, "unicode");
+    }
+    assert!(ziflow.people().iter().all(|person| !person["email"].as_str().unwrap().starts_with("jo")));
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_say_the_same_is_understood() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let mut wire = Wire::to(&bridge);
+    let one = |number: usize| person(&format!("jo{number}@example.com")).to_string();
+    let said = [
+        "",
+        "Content-Type: application/json",
+        "Content-Type: application/scim+json",
+        "content-type: Application/SCIM+JSON ; charset=utf-8",
+        "Content-Type: application/vnd.example+json",
+        "Content-Type:",
+    ];
+    for (number, said) in said.iter().enumerate() {
+        let headers: Vec<_> = Some(*said).filter(|said| !said.is_empty()).into_iter().collect();
+        wire.ask(request("POST /Users", &headers, one(number))).is_scim(201);
+    }
+    for size in [1, 30, 10_000] {
+        let body = chunked(&one(100 + size), size);
+        wire.ask(request("POST /Users", &["Transfer-Encoding: chunked"], body)).is_scim(201);
+    }
+    for accept in
+        ["*/*", "application/json", "application/scim+json", "text/html", "image/png;q=0", "nonsense"]
+    {
+        wire.ask(request("GET /Users", &[&format!("Accept: {accept}")], "")).is_scim(200);
+    }
+    let user = format!(
+        "/Users/{}",
+        encoded(
+            bridge.find(r#"userName eq "jo1@example.com""#).await.body["Resources"][0]["id"]
+                .as_str()
+                .unwrap()
+        )
+    );
+    for target in [
+        format!("{user}/"),
+        format!("//{user}"),
+        user.replace("/Users/", "//users///"),
+        format!("{user}?nonsense=1&&=&%20&aadOptscim062020"),
+        "/Users/?unknown=%22".to_owned(),
+        "/Schemas//".to_owned(),
+        "/ServiceProviderConfig?x=y".to_owned(),
+    ] {
+        wire.ask(request(&format!("GET {target}"), &[], "")).is_scim(200);
+    }
+    let token = format!("Authorization: Bearer {TOKEN}");
+    wire.ask(format!("GET http://b/scim/v2{user} HTTP/1.1\r\nHost: b\r\n{token}\r\n\r\n")).is_scim(200);
+    wire.ask(format!("\r\nGET //scim//v2{user} HTTP/1.1\r\nhost:b\r\n{token}\r\n\r\n")).is_scim(200);
+    wire.ask(format!("GET /scim/v2{user} HTTP/1.0\r\n{token}\r\n\r\n")).is_scim(200);
+    wire.ends();
+    bridge.stop().await;
+}
+
+/// RFC 9110 section 9.3.2: what GET would say, without its body.
+#[tokio::test(flavor = "multi_thread")]
+async fn head_says_how_long_the_answer_would_be() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let id = bridge.create(person("jo@example.com")).await.expect(201).id();
+    let mut wire = Wire::to(&bridge);
+    let user = format!("/Users/{}", encoded(&id));
+    for (target, status) in [(&*user, 200), ("/Users", 200), ("/Schemas", 200), ("/Users/nobody", 404)] {
+        let got = wire.ask(request(&format!("GET {target}"), &[], ""));
+        let head = wire.say(request(&format!("HEAD {target}"), &[], "")).head();
+        assert!(!got.is_scim(status).body.is_empty());
+        assert_eq!(head.is_scim(status).header("content-length"), got.header("content-length"), "{target}");
+    }
+    let gone = wire.ask(request(&format!("DELETE {user}"), &[], ""));
+    assert_eq!((gone.status, gone.body.len()), (204, 0), "{gone:?}");
+    wire.ask(request(&format!("GET {user}"), &[], "")).refuses(404, "");
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_before_sending_is_told_at_once() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let body = person("jo@example.com").to_string();
+    let announced = format!("Content-Length: {}", body.len());
+    let mut wire = Wire::to(&bridge);
+    let told = wire.say(request("POST /Users", &["Expect: 100-continue", &announced], "")).head();
+    assert_eq!(told.status, 100);
+    wire.ask(&body).is_scim(201);
+    for (line, header, status) in [
+        ("POST /Users", "Content-Type: text/plain", 415),
+        ("POST /Users", "Content-Length: 5000000", 413),
+        ("POST /Schemas", &announced, 405),
+        ("POST /Nothing", &announced, 404),
+    ] {
+        let length = if header.starts_with("Content-Length") { "X: y" } else { &*announced };
+        let mut wire = Wire::to(&bridge);
+        wire.ask(request(line, &["Expect: 100-continue", header, length], "")).is_scim(status);
+        wire.ends();
+    }
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_one_breath_are_answered_in_their_order() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let mut wire = Wire::to(&bridge);
+    let mut breath = Vec::new();
+    for number in 0..10 {
+        breath.extend(request("POST /Users", &[], person(&format!("jo{number}@example.com")).to_string()));
+        breath.extend(request(&format!("GET /Users/nobody{number}"), &[], "{}"));
+    }
+    wire.say(breath);
+    for number in 0..10 {
+        let made = wire.hear();
+        assert_eq!(made.is_scim(201).json()["userName"], json!(format!("jo{number}@example.com")));
+        wire.hear().refuses(404, "no such user");
+    }
+    bridge.stop().await;
+}
+
+/// The client is still sending when the answer is decided; a reset connection would lose it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_too_much_learns_why() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let large = format!(r#"{{"userName": "{}"}}"#, "x".repeat(6_000_000));
+    for body in [
+        request("POST /Users", &[], &large),
+        request("POST /Users", &["Transfer-Encoding: chunked"], chunked(&large, 50_000)),
+    ] {
+        let mut wire = Wire::to(&bridge);
+        wire.ask(body).refuses(413, "server.max_body_bytes");
+        wire.ends();
+    }
+    let mut wire = Wire::to(&bridge);
+    let stranger =
+        format!("POST /scim/v2/Users HTTP/1.1\r\nHost: b\r\nContent-Length: {}\r\n\r\n{large}", large.len());
+    wire.ask(stranger).refuses(401, "");
+    wire.ends();
+    bridge.create(person("jo@example.com")).await.expect(201);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_parser_refuses_ends_the_connection() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let huge = format!("X: {}", "y".repeat(400_000));
+    let many = "X: y\r\n".repeat(200);
+    let token = format!("Host: b\r\nAuthorization: Bearer {TOKEN}");
+    for (text, status) in [
+        (String::from_utf8(request("GET /Users", &[&huge], "")).unwrap(), 431),
+        (String::from_utf8(request("GET /Users", &[many.trim_end()], "")).unwrap(), 431),
+        (format!("GET /{} HTTP/1.1\r\n{token}\r\n\r\n", "a".repeat(100_000)), 431),
+        (format!("GET /scim/v2/Users HTTP/1.1\r\n{token}\r\nX : y\r\n\r\n"), 400),
+        (format!("GET /scim/v2/Users HTTP/1.1\r\n{token}\r\nX: a\0b\r\n\r\n"), 400),
+        (format!("GET /scim/v2/Users\0 HTTP/1.1\r\n{token}\r\n\r\n"), 400),
+        (format!("GET /scim/v2/Users HTTP/3.0\r\n{token}\r\n\r\n"), 400),
+        (format!("GET /scim/v2/Users\r\n{token}\r\n\r\n"), 400),
+        (format!("POST /scim/v2/Users HTTP/1.1\r\n{token}\r\nContent-Length: -1\r\n\r\n"), 400),
+        (
+            format!(
+                "POST /scim/v2/Users HTTP/1.1\r\n{token}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{{}}"
+            ),
+            400,
+        ),
+        (format!("POST /scim/v2/Users HTTP/1.1\r\n{token}\r\nTransfer-Encoding: gzip\r\n\r\n{{}}"), 400),
+        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\r\n\r\n".to_owned(), 400),
+        ("nonsense\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut wire = Wire::to(&bridge);
+        let heard = wire.ask(&text);
+        let start: String = text.chars().take(60).collect();
+        assert_eq!((heard.status, heard.body.len()), (status, 0), "{start}: {heard:?}");
+        assert_eq!(heard.header("content-type"), None, "{start}");
+        wire.ends();
+    }
+    // A chunk of a size that is none arrives behind a head that is fine.
+    let mut wire = Wire::to(&bridge);
+    wire.ask(request("POST /Users", &["Transfer-Encoding: chunked"], "zz\r\n{}\r\n0\r\n\r\n"))
+        .refuses(400, "whole");
+    wire.ends();
+    // Somebody who hangs up in the middle of a body harms nobody.
+    for half in ["", "{\"userName\": "] {
+        let mut wire = Wire::to(&bridge);
+        wire.say(request("POST /Users", &["Content-Length: 100"], "")).say(half);
+        wire.0.get_ref().shutdown(Shutdown::Both).unwrap();
+    }
+    bridge.create(person("jo@example.com")).await.expect(201);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_waited_for_longer_than_was_said() {
+    let ziflow = ziflow(&[]).await;
+    let settings =
+        [("BRIDGE_SERVER__HEADER_TIMEOUT_SECS", "1"), ("BRIDGE_SERVER__REQUEST_TIMEOUT_SECS", "2")];
+    let bridge = Bridge::with(&ziflow, &settings).await;
+    let start = Instant::now();
+    let mut silent = Wire::to(&bridge);
+    let mut half = Wire::to(&bridge);
+    half.say("GET /scim/v2/Users HTTP/1.1\r\nHost: b\r\nAuthor");
+    let mut idle = Wire::to(&bridge);
+    idle.ask(request("GET /Schemas", &[], "")).is_scim(200);
+    let mut slow = Wire::to(&bridge);
+    slow.say(request("POST /Users", &["Content-Length: 100"], "{\"userName\": "));
+    let mut unwanted = Wire::to(&bridge);
+    unwanted.say(request("GET /Users/nobody", &["Content-Length: 100"], "{"));
+    for wire in [&mut silent, &mut half, &mut idle] {
+        wire.ends();
+    }
+    assert!(start.elapsed() >= Duration::from_millis(900), "closed after {:?}", start.elapsed());
+    slow.hear().refuses(408, "server.request_timeout_secs");
+    slow.ends();
+    unwanted.hear().refuses(404, "no such user");
+    unwanted.ends();
+    assert!(start.elapsed() < Duration::from_secs(6), "closed after {:?}", start.elapsed());
+    bridge.stop().await;
+}
