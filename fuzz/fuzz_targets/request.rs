@@ -1,0 +1,52 @@
+//! A whole request, `METHOD target` in the first line and the body behind it: refused, or an operation whose body
+//! is read to a resource that can be shown and read again.
+#![no_main]
+
+use http::{Method, Uri};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use ziflow_scim_bridge::scim::filter::Limits;
+use ziflow_scim_bridge::scim::patch::Patch;
+use ziflow_scim_bridge::scim::resource::{Meta, Resource};
+use ziflow_scim_bridge::scim::schema::USER_TYPE;
+use ziflow_scim_bridge::server::json;
+use ziflow_scim_bridge::server::route::{Operation, route};
+
+const PERSON: &str = include_str!("../person.json");
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
+    let line = str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
+    let Some((method, target)) = line.split_once(' ') else { return };
+    let (Ok(method), Ok(uri)) = (Method::from_bytes(method.as_bytes()), target.parse::<Uri>()) else {
+        return;
+    };
+    let Ok(operation) = route(&method, "/scim/v2", uri.path(), uri.query(), &Limits::default()) else {
+        return;
+    };
+    assert!(!operation.name().is_empty());
+    let Ok(body) = json::parse(lines.next().unwrap_or_default()) else { return };
+    match operation {
+        Operation::CreateUser(projection) | Operation::ReplaceUser { projection, .. } => {
+            let Ok((resource, _)) = Resource::from_body(body, &USER_TYPE) else { return };
+            let read = Resource::from_body(resource.clone().into_json(), &USER_TYPE);
+            let read = read.unwrap_or_else(|error| panic!("{:?}: {error}", resource.as_map())).0;
+            assert_eq!(core(&read), core(&resource));
+            let shown = resource.representation(&USER_TYPE, &Meta::default());
+            assert!(projection.apply(shown, &USER_TYPE).is_object());
+        }
+        Operation::PatchUser { .. } => {
+            let Ok(patch) = Patch::parse(body, &USER_TYPE) else { return };
+            let person = Resource::from_part(serde_json::from_str(PERSON).unwrap(), &USER_TYPE).unwrap().0;
+            drop(patch.apply(&person));
+        }
+        _ => {}
+    }
+});
+
+/// Without extensions: under a schema that nobody declared, the parts of a name have no fixed meaning.
+fn core(resource: &Resource) -> Vec<(&String, &Value)> {
+    let plain =
+        |(name, _): &(&String, &Value)| !name.to_ascii_lowercase().starts_with("urn:") && *name != "schemas";
+    resource.as_map().iter().filter(plain).collect()
+}
