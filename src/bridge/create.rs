@@ -279,8 +279,13 @@ impl Users<'_> {
             created: Some(now()),
             last_modified: now(),
         };
-        let before =
-            Seen { user: user.clone(), row: Some(row), state: State::default(), shown: Resource::default() };
+        let before = Seen {
+            user: user.clone(),
+            row: Some(row),
+            state: State::default(),
+            shown: Resource::default(),
+            fresh: true,
+        };
         self.keep(&before, &Resource::from_stored(after), user, granted).await
     }
 

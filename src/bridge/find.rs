@@ -103,6 +103,7 @@ impl Users<'_> {
 
     /// The person with this id, at most the read cache's age old.
     pub(super) async fn look(&self, id: &str) -> Result<Seen, Error> {
+        let calls = self.call.made();
         let row = self.bridge.store.person(id).await?;
         let tombstone = self.bridge.store.tombstone(id).await?;
         let email = row.as_ref().and_then(|row| key(row, ZIFLOW_EMAIL));
@@ -114,7 +115,7 @@ impl Users<'_> {
         if tombstone.is_some() {
             self.rise(&user).await?;
         }
-        Ok(self.merge(user, row))
+        Ok(Seen { fresh: self.call.made() > calls, ..self.merge(user, row) })
     }
 
     /// A person whom Ziflow has just shown, with what the store knows of them.
@@ -139,7 +140,7 @@ impl Users<'_> {
         let state = State::of(row.as_ref());
         let stored = row.as_ref().map(|row| Resource::from_stored(row.resource.clone()));
         let shown = self.mapping.merge(stored.as_ref(), &state.memory, &user);
-        Seen { user, row, state, shown }
+        Seen { user, row, state, shown, fresh: false }
     }
 
     /// The people a pinning filter can mean: those the store knows by the key, and whom Ziflow knows by it.

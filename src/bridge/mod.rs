@@ -110,6 +110,8 @@ struct Seen {
     state: State,
     /// The merge, without `id` and `meta`.
     shown: Resource,
+    /// Whether Ziflow has been asked for the person by this very request.
+    fresh: bool,
 }
 
 impl Seen {

@@ -170,7 +170,7 @@ impl Users<'_> {
         wanted: &BTreeMap<Field, Wanted>,
     ) -> Result<Seen, Error> {
         // Access is not decided from a person remembered: somebody may have changed it by hand a moment ago.
-        if wanted.keys().any(|field| field.is_list() || *field == Field::Active) {
+        if !seen.fresh && wanted.keys().any(|field| field.is_list() || *field == Field::Active) {
             let (id, email) = (&seen.user.id, &seen.user.email);
             seen.user = self.bridge.directory.fresh_known_person(&self.call, id, email).await?;
         }
@@ -227,7 +227,7 @@ impl Users<'_> {
         // Whoever is kept is no longer about to be made.
         self.bridge.store.put(row.clone(), Some(fold(&user.email))).await?;
         let shown = self.mapping.merge(Some(&resource), &state.memory, &user);
-        Ok(Seen { user, row: Some(row), state, shown })
+        Ok(Seen { user, row: Some(row), state, shown, fresh: true })
     }
 }
 

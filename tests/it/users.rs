@@ -688,3 +688,46 @@ async fn a_manager_comes_back_as_an_object_that_points_to_them() {
     );
     bridge.stop().await;
 }
+
+/// Calls are few: counted, not timed.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_few() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_ZIFLOW__READ_CACHE_TTL_SECS", "1")]).await;
+    bridge.line("Ziflow takes the API key").await;
+    let count = |ziflow: &ziflow_scim_bridge::simulator::Simulator| ziflow.total_calls();
+    let before = count(&ziflow);
+    let id = bridge.create(person("jo@example.com")).await.expect(201).id();
+    assert_eq!(count(&ziflow) - before, 1, "create");
+    let pause = || tokio::time::sleep(std::time::Duration::from_millis(1100));
+    let off = json!([{"op": "Replace", "path": "active", "value": "False"}]);
+    let on = json!([{"op": "Replace", "path": "active", "value": "True"}]);
+    let title = json!([{"op": "Replace", "path": "title", "value": "Lead"}]);
+    let phone = json!([{"op": "Replace", "path": "phoneNumbers[type eq \"work\"].value", "value": "1"}]);
+    for (what, operations, allowed) in [
+        ("disable", off, 2),
+        ("restore", on.clone(), 2),
+        ("nothing", on, 0),
+        ("what Ziflow has no field for", title, 0),
+        ("profile", phone, 1),
+    ] {
+        bridge.read(&id).await.expect(200);
+        let before = count(&ziflow);
+        bridge.patch(&id, operations).await.expect(200);
+        assert!(count(&ziflow) - before <= allowed, "{what}, read just now: {}", count(&ziflow) - before);
+    }
+    pause().await;
+    let before = count(&ziflow);
+    bridge.patch(&id, json!([{"op": "Replace", "path": "active", "value": "False"}])).await.expect(200);
+    assert_eq!(count(&ziflow) - before, 2, "disable, read long ago");
+    pause().await;
+    for filter in [r#"userName eq "jo@example.com""#, r#"emails.value eq "jo@example.com""#] {
+        let before = count(&ziflow);
+        bridge.find(filter).await.expect(200);
+        assert!(count(&ziflow) - before <= 1, "{filter}");
+    }
+    let before = count(&ziflow);
+    bridge.delete(&id).await.expect(204);
+    assert!(count(&ziflow) - before <= 2, "delete");
+    bridge.stop().await;
+}
