@@ -114,10 +114,15 @@ fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), String> {
     let told = |error| format!("cannot wait for signals: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(told)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(told)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(told)?;
     drop(tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                // Left alone, it would end the process without an answer to what has been accepted.
+                _ = hangup.recv() => warn!("SIGHUP changes nothing in this version: restart to read the files anew"),
+            }
         }
         stop.send_replace(true);
     }));

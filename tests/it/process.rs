@@ -47,6 +47,18 @@ async fn what_has_been_accepted_is_answered_and_nobody_is_named_in_the_log() {
     bridge.stop().await;
 }
 
+/// An operator who asks for a reload must not end the service by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_ends_nothing() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let sent = std::process::Command::new("kill").args(["-HUP", &bridge.pid().to_string()]).status().unwrap();
+    assert!(sent.success());
+    bridge.line("SIGHUP changes nothing in this version: restart to read the files anew").await;
+    bridge.get("/Users").await.expect(200);
+    bridge.stop().await;
+}
+
 /// A client that goes away does not stop a write half-way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_goes_on_when_the_client_goes_away() {
