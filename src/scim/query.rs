@@ -305,6 +305,8 @@ impl Parameters {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::scim::schema::USER_TYPE;
 
@@ -518,6 +520,61 @@ mod tests {
         ] {
             let error = Query::parse(Some(raw), &USER_TYPE, &Limits::default()).unwrap_err();
             assert_eq!(error.scim_type.unwrap().as_str(), scim_type, "{raw}");
+        }
+    }
+
+    /// Whether everything in `part` stands in `whole` as well, arrays element by element.
+    fn within(part: &Value, whole: &Value) -> bool {
+        match (part, whole) {
+            (Value::Object(part), Value::Object(whole)) => {
+                part.iter().all(|(name, part)| whole.get(name).is_some_and(|whole| within(part, whole)))
+            }
+            (Value::Array(part), Value::Array(whole)) => {
+                part.iter().all(|part| whole.iter().any(|whole| within(part, whole)))
+            }
+            (part, whole) => part == whole,
+        }
+    }
+
+    fn any_names() -> impl Strategy<Value = String> {
+        let names = [
+            "id",
+            "userName",
+            "NAME",
+            "name.givenName",
+            "emails",
+            "emails.value",
+            "emails.type",
+            "meta",
+            "meta.location",
+            "phoneNumbers.value",
+            "password",
+            "groups",
+            "nothing",
+            "schemas",
+            ENTERPRISE,
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value",
+        ];
+        proptest::collection::vec(proptest::sample::select(names.to_vec()), 0..5)
+            .prop_map(|names| names.join(","))
+    }
+
+    proptest! {
+        /// Whatever is asked for: only what is there is shown, `id` and `schemas` always, a password never, and
+        /// cutting down twice is cutting down once.
+        #[test]
+        fn a_projection_is_a_part(wanted in any_names(), excluded in any_names()) {
+            let whole: Value = serde_json::from_str(SAMPLE).unwrap();
+            let whole_map = whole.as_object().unwrap().clone();
+            let raw = format!("attributes={wanted}&excludedAttributes={excluded}");
+            let projection = Projection::parse(Some(&raw), &USER_TYPE).unwrap();
+            let once = projection.apply(Resource::from_stored(whole_map), &USER_TYPE);
+            prop_assert!(within(&once, &whole), "{raw}: {once}");
+            prop_assert_eq!(&once["id"], &whole["id"]);
+            prop_assert_eq!(&once["schemas"], &whole["schemas"]);
+            prop_assert!(once.get("password").is_none());
+            let again = Resource::from_stored(once.as_object().unwrap().clone());
+            prop_assert_eq!(projection.apply(again, &USER_TYPE), once);
         }
     }
 }
