@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 use tracing::{info, warn};
 
+use crate::bridge::pages::Name;
 use crate::bridge::users::text;
 use crate::bridge::{Seen, State, Users};
-use crate::scim::cursor::{self, Cursor};
+use crate::scim::cursor::Cursor;
 use crate::scim::error::Error;
 use crate::scim::filter::Filter;
 use crate::scim::path::Path;
@@ -64,12 +66,6 @@ impl List {
     }
 }
 
-/// Which part of a list a query asks for.
-struct Window {
-    from: usize,
-    to: usize,
-}
-
 impl Users<'_> {
     /// How many requests have left for Ziflow.
     pub fn calls(&self) -> u32 {
@@ -92,10 +88,15 @@ impl Users<'_> {
         match filter.and_then(pin) {
             Some(pin) => {
                 let found = self.pinned(&pin, filter).await?;
-                let entries: Vec<_> = found.iter().map(|person| (id_of(person), true)).collect();
-                let (window, cursors) = window(query, 0, &entries)?;
-                let people = found.get(window.from..window.to).unwrap_or_default().to_vec();
-                Ok(List { total: found.len(), people, before: window.from, cursors })
+                let mut found = found;
+                if let Some(sort) = &query.sort {
+                    sort.apply(&mut found);
+                }
+                let start = start(query, 0)?;
+                let end = start.from.saturating_add(start.count).min(found.len());
+                let people = found.get(start.from..end).unwrap_or_default().to_vec();
+                let cursors = start.cursors(query, 0, end, found.len());
+                Ok(List { total: found.len(), people, before: start.from, cursors })
             }
             None => self.everyone(query).await,
         }
@@ -200,57 +201,64 @@ impl Users<'_> {
     }
 
     async fn everyone(&self, query: &Query) -> Result<List, Error> {
-        if let Some(Place::At(cursor)) = &query.cursor
-            && !self.bridge.directory.keeps(cursor.generation)
-        {
-            return Err(Error::expired_cursor(
-                "the list that the cursor stands in is not kept any more: begin again",
-            ));
+        if let Some(Place::At(cursor)) = &query.cursor {
+            let name = Name::Cursor { number: cursor.number };
+            let kept = self.bridge.directory.keeps(cursor.generation);
+            if !kept || !self.bridge.sequences.knows(name, cursor.generation) {
+                let detail = "the list that the cursor stands in is not kept any more: begin again";
+                return Err(Error::expired_cursor(detail));
+            }
         }
         let snapshot = self.complete_snapshot().await?;
-        let buried: BTreeSet<_> = self.bridge.store.tombstones().await?.into_iter().collect();
-        let visible = |user: &User| user.active || !buried.contains(&user.id);
-        let users: Vec<_> =
-            snapshot.entries().map(|(user, there)| (Arc::clone(user), there && visible(user))).collect();
         let generation = snapshot.generation();
-        if query.filter.is_none() && query.sort.is_none() {
-            // Only the page is merged: a list of everybody may be long.
-            let entries: Vec<_> = users.iter().map(|(user, there)| (user.id.as_str(), *there)).collect();
-            let (window, cursors) = window(query, generation, &entries)?;
-            let there: Vec<_> =
-                users.iter().filter(|(_, there)| *there).map(|(user, _)| Arc::clone(user)).collect();
-            let people = self.merge_all(there.get(window.from..window.to).unwrap_or_default()).await?;
-            return Ok(List { total: there.len(), people, before: window.from, cursors });
-        }
-        let there: BTreeSet<_> =
-            users.iter().filter(|(_, there)| *there).map(|(user, _)| user.id.clone()).collect();
-        let users: Vec<_> = users.into_iter().map(|(user, _)| user).collect();
-        let mut people = self.merge_all(&users).await?;
+        let buried: BTreeSet<_> = self.bridge.store.tombstones().await?.into_iter().collect();
+        let there = |user: &&Arc<User>| user.active || !buried.contains(&user.id);
+        let users: Vec<_> = snapshot.people().filter(there).cloned().collect();
+        let plain = query.filter.is_none() && query.sort.is_none();
+        // Only the page is merged where nothing else is asked: a list of everybody may be long.
+        let mut people = if plain { Vec::new() } else { self.merge_all(&users).await? };
         people.retain(|person| query.filter.as_ref().is_none_or(|filter| filter.matches(person)));
         if let Some(sort) = &query.sort {
             sort.apply(&mut people);
         }
-        let entries: Vec<_> =
-            people.iter().map(|person| (id_of(person), there.contains(id_of(person)))).collect();
-        let (window, cursors) = window(query, generation, &entries)?;
-        people.retain(|person| there.contains(id_of(person)));
-        let page = people.get(window.from..window.to).unwrap_or_default().to_vec();
-        Ok(List { total: people.len(), people: page, before: window.from, cursors })
+        let now: Vec<_> = if plain {
+            users.iter().map(|user| user.id.as_str()).collect()
+        } else {
+            people.iter().map(id_of).collect()
+        };
+        let start = start(query, generation)?;
+        let page = self.bridge.sequences.page(start.name, generation, &now, start.from, start.count);
+        let cursors = start.cursors(query, generation, page.end, page.total);
+        let people = if plain {
+            let by_id: HashMap<_, _> = users.iter().map(|user| (user.id.as_str(), user)).collect();
+            let chosen: Vec<_> = page
+                .ids
+                .iter()
+                .filter_map(|id| by_id.get(id.as_str()).map(|user| Arc::clone(user)))
+                .collect();
+            self.merge_all(&chosen).await?
+        } else {
+            let mut by_id: HashMap<_, _> =
+                people.into_iter().map(|person| (id_of(&person).to_owned(), person)).collect();
+            page.ids.iter().filter_map(|id| by_id.remove(id)).collect()
+        };
+        Ok(List { total: page.total, people, before: start.from, cursors })
     }
 
     /// Everybody, also those whom the walk did not show though the store knows them.
     async fn complete_snapshot(&self) -> Result<Arc<Snapshot>, Error> {
         let directory = &self.bridge.directory;
-        let snapshot = directory.everyone(&self.call).await?;
+        let mut snapshot = directory.everyone(&self.call).await?;
         let known = self.bridge.store.ids().await?;
         let missing: Vec<_> = known.iter().filter(|id| !snapshot.accounts_for(id)).collect();
-        if missing.is_empty() {
-            return Ok(snapshot);
-        }
         for id in missing {
             let email = self.bridge.store.person(id).await?.and_then(|row| key(&row, ZIFLOW_EMAIL));
             match directory.known_person(&self.call, id, email.as_deref()).await {
-                Ok(user) => directory.account_for(id, Some(&user)),
+                Ok(user) => {
+                    directory.account_for(id, Some(&user));
+                    // Here as well: the directory may keep the snapshot for no time at all.
+                    Arc::make_mut(&mut snapshot).put(&user);
+                }
                 Err(ziflow::error::Error::NotFound) => {
                     warn!(id, "a person the bridge knew is gone from Ziflow");
                     directory.account_for(id, None);
@@ -258,7 +266,7 @@ impl Users<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(directory.everyone(&self.call).await?)
+        Ok(snapshot)
     }
 
     async fn merge_all(&self, people: &[Arc<User>]) -> Result<Vec<Resource>, Error> {
@@ -315,32 +323,51 @@ fn id_of(person: &Resource) -> &str {
     person.as_map().get("id").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The part that the query asks for, by index (RFC 7644 section 3.4.2.4) or by cursor (RFC 9865), of those entries
-/// that are still there.
-fn window(
-    query: &Query,
-    generation: u64,
-    entries: &[(&str, bool)],
-) -> Result<(Window, Option<Cursors>), Error> {
-    let ids: Vec<_> = entries.iter().filter(|(_, there)| *there).map(|(id, _)| *id).collect();
-    let count = query.count.unwrap_or(ids.len());
-    let from = match &query.cursor {
-        None => query.start_index.saturating_sub(1),
-        Some(Place::Beginning) => 0,
-        Some(Place::At(cursor)) if cursor.query == query.digest() => cursor.place(entries),
-        Some(Place::At(_)) => {
-            return Err(Error::invalid_cursor("the cursor belongs to another filter or order: begin again"));
+/// Where a page begins, and in which list.
+struct Start {
+    name: Name,
+    number: u64,
+    from: usize,
+    count: usize,
+}
+
+/// By index (RFC 7644 section 3.4.2.4) or by cursor (RFC 9865).
+fn start(query: &Query, generation: u64) -> Result<Start, Error> {
+    let count = query.count.unwrap_or(usize::MAX);
+    let digest = query.digest();
+    match &query.cursor {
+        None => {
+            let from = query.start_index.saturating_sub(1);
+            Ok(Start { name: Name::Index { query: digest }, number: 0, from, count })
         }
-    };
-    let to = from.saturating_add(count).min(ids.len()).max(from);
-    let at = |offset: usize| {
-        let last = offset.checked_sub(1).and_then(|before| ids.get(before));
-        let last = last.map_or(0, cursor::digest);
-        Cursor { generation, query: query.digest(), offset, last }
-    };
-    let cursors = query.cursor.is_some().then(|| Cursors {
-        previous: (from > 0 && count > 0).then(|| at(from.saturating_sub(count))),
-        next: (to < ids.len() && count > 0).then(|| at(to)),
-    });
-    Ok((Window { from, to }, cursors))
+        Some(Place::Beginning) => {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            Ok(Start { name: Name::Cursor { number }, number, from: 0, count })
+        }
+        Some(Place::At(cursor)) if cursor.query != digest || cursor.generation != generation => {
+            Err(Error::invalid_cursor("the cursor belongs to another filter or order: begin again"))
+        }
+        Some(Place::At(cursor)) if query.count.is_some_and(|count| count != cursor.count) => {
+            Err(Error::invalid_count("count must be the same on every page: leave it out, or begin again"))
+        }
+        Some(Place::At(cursor)) => {
+            let Cursor { number, offset: from, count, .. } = *cursor;
+            Ok(Start { name: Name::Cursor { number }, number, from, count })
+        }
+    }
+}
+
+/// Numbers the lists of clients that page by cursor.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+impl Start {
+    fn cursors(&self, query: &Query, generation: u64, end: usize, total: usize) -> Option<Cursors> {
+        query.cursor.as_ref()?;
+        let Self { number, from, count, .. } = *self;
+        let at = |offset: usize| Cursor { generation, number, query: query.digest(), offset, count };
+        Some(Cursors {
+            previous: (from > 0 && count > 0).then(|| at(from.saturating_sub(count))),
+            next: (end < total && count > 0).then(|| at(end)),
+        })
+    }
 }

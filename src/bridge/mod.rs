@@ -8,6 +8,7 @@ mod create;
 pub mod error;
 mod find;
 mod lock;
+mod pages;
 pub mod plan;
 mod upstream;
 mod users;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::bridge::lock::Locks;
+use crate::bridge::pages::Sequences;
 use crate::bridge::plan::{Granted, OnDeactivate, OnEmailChange, Protection};
 use crate::mapping::Mapping;
 use crate::mapping::memory::Memory;
@@ -160,6 +162,7 @@ pub struct Bridge {
     /// Where people stand, without a slash at the end: the beginning of every `meta.location`.
     users_url: String,
     locks: Locks,
+    sequences: Sequences,
 }
 
 impl fmt::Debug for Bridge {
@@ -208,6 +211,7 @@ impl Bridge {
             settings,
             users_url: format!("{}{}", public_url.trim_end_matches('/'), USER_TYPE.endpoint),
             locks: Locks::default(),
+            sequences: Sequences::default(),
         }
     }
 

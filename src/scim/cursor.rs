@@ -1,7 +1,4 @@
 //! Cursors (RFC 9865): where in a list a client is, as a text that only this service can read.
-//!
-//! A cursor names the snapshot it was given for, what was asked for, how far the client has come and whom it saw
-//! last, so that nobody is repeated or passed over when somebody leaves the list between two pages.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,12 +10,14 @@ use crate::scim::error::Error;
 pub struct Cursor {
     /// The snapshot; 0 for lists that are made anew for each request.
     pub generation: u64,
+    /// The list made from it for one client.
+    pub number: u64,
     /// A digest of the filter and the order.
     pub query: u64,
-    /// How many resources stand before the place.
+    /// How many entries stand before the place.
     pub offset: usize,
-    /// A digest of the id of the last of them.
-    pub last: u64,
+    /// Entries per page, the same from beginning to end.
+    pub count: usize,
 }
 
 impl Cursor {
@@ -26,30 +25,23 @@ impl Cursor {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let wrong =
             || Error::invalid_cursor("the cursor is none that this service gave: begin again without one");
-        let mut parts = text.split('-').map(|part| u64::from_str_radix(part, 16));
-        let mut part = || parts.next().and_then(Result::ok).ok_or_else(wrong);
-        let (generation, query, offset, last, check) = (part()?, part()?, part()?, part()?, part()?);
-        let cursor = Self { generation, query, offset: usize::try_from(offset).or(Err(wrong()))?, last };
-        if parts.next().is_some() || check != cursor.check() { Err(wrong()) } else { Ok(cursor) }
-    }
-
-    /// How many of those who are still there stand before the rest of the list: all up to whom the client saw
-    /// last, also when that one or others have left meanwhile. `entries` are ids in order, with whether each is
-    /// still there.
-    pub fn place(&self, entries: &[(&str, bool)]) -> usize {
-        let there = |entries: &[(&str, bool)]| entries.iter().filter(|(_, there)| *there).count();
-        if self.offset == 0 {
-            return 0;
-        }
-        match entries.iter().position(|(id, _)| digest(id) == self.last) {
-            Some(place) => there(entries.get(..=place).unwrap_or_default()),
-            // Nobody remembers who that was: the next one has moved into their place.
-            None => (self.offset - 1).min(there(entries)),
-        }
+        let parts: Result<Vec<u64>, _> = text.split('-').map(|part| u64::from_str_radix(part, 16)).collect();
+        let Ok([generation, number, query, offset, count, check]) = parts.as_deref() else {
+            return Err(wrong());
+        };
+        let size = |number: &u64| usize::try_from(*number).or(Err(wrong()));
+        let cursor = Self {
+            generation: *generation,
+            number: *number,
+            query: *query,
+            offset: size(offset)?,
+            count: size(count)?,
+        };
+        if *check == cursor.check() { Ok(cursor) } else { Err(wrong()) }
     }
 
     fn check(&self) -> u64 {
-        digest(&(self.generation, self.query, self.offset, self.last))
+        digest(&(self.generation, self.number, self.query, self.offset, self.count))
     }
 }
 
@@ -62,8 +54,8 @@ pub fn digest(value: &impl Hash) -> u64 {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { generation, query, offset, last } = self;
-        write!(f, "{generation:x}-{query:x}-{offset:x}-{last:x}-{:x}", self.check())
+        let Self { generation, number, query, offset, count } = self;
+        write!(f, "{generation:x}-{number:x}-{query:x}-{offset:x}-{count:x}-{:x}", self.check())
     }
 }
 
@@ -71,40 +63,14 @@ impl fmt::Display for Cursor {
 mod tests {
     use super::*;
 
-    fn cursor(offset: usize, last: &str) -> Cursor {
-        Cursor { generation: 7, query: 8, offset, last: digest(&last) }
-    }
-
     #[test]
     fn what_was_written_is_read_and_nothing_else() {
-        let text = cursor(3, "c").to_string();
-        assert_eq!(Cursor::parse(&text), Ok(cursor(3, "c")));
+        let cursor = Cursor { generation: 7, number: 1, query: 8, offset: 3, count: 5 };
+        let text = cursor.to_string();
+        assert_eq!(Cursor::parse(&text), Ok(cursor));
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "unreserved: {text}");
-        for bad in [
-            "",
-            "x",
-            "1-2-3-4-5",
-            &text.replacen('7', "6", 1),
-            &format!("{text}-1"),
-            text.trim_start_matches(char::is_alphanumeric),
-        ] {
+        for bad in ["", "x", "1-2-3-4-5-6", &text.replacen('7', "6", 1), &format!("{text}-1")] {
             assert_eq!(Cursor::parse(bad).unwrap_err().scim_type.unwrap().as_str(), "invalidCursor", "{bad}");
         }
-    }
-
-    #[test]
-    fn a_place_stays_right_when_others_leave() {
-        let (here, gone) = (true, false);
-        for (entries, place) in [
-            (&[("a", here), ("b", here), ("c", here), ("d", here)][..], 3),
-            (&[("a", gone), ("b", here), ("c", here), ("d", here)], 2),
-            (&[("a", here), ("b", gone), ("c", gone), ("d", here)], 1),
-            (&[("a", here), ("b", here), ("d", here)], 2),
-            (&[("a", here)], 1),
-            (&[], 0),
-        ] {
-            assert_eq!(cursor(3, "c").place(entries), place, "{entries:?}");
-        }
-        assert_eq!(cursor(0, "").place(&[("a", here)]), 0);
     }
 }

@@ -38,7 +38,7 @@ pub fn service_provider_config(base_url: &str, pages: Pages, bulk: bulk::Limits)
         "sort": { "supported": true },
         "etag": { "supported": true },
         "pagination": {
-            "cursor": true,
+            "cursor": pages.cursor_timeout_secs > 0,
             "index": true,
             "defaultPaginationMethod": "index",
             "defaultPageSize": pages.max_results,

@@ -240,6 +240,10 @@ pub fn cursor_response(
     list
 }
 
+/// The parameters of a list.
+const KNOWN: &[&str] =
+    &["filter", "startIndex", "count", "cursor", "sortBy", "sortOrder", "attributes", "excludedAttributes"];
+
 /// Decoded names and values.
 struct Parameters(Vec<(String, String)>);
 
@@ -251,17 +255,26 @@ impl Parameters {
                 "a search is a JSON object with filter, startIndex, count and others",
             ));
         };
-        let text = |(name, value): (String, Value)| match value {
-            Value::String(text) => Some((name, text)),
-            Value::Number(number) => Some((name, number.to_string())),
-            Value::Array(items) => {
-                let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
-                Some((name, items.join(",")))
-            }
-            // Null is absent, and what is neither text nor number is no parameter.
-            _ => None,
-        };
-        Ok(Self(members.into_iter().filter(|(name, _)| name != "schemas").filter_map(text).collect()))
+        let mut given = Vec::new();
+        for (name, value) in
+            members.into_iter().filter(|(name, _)| KNOWN.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        {
+            let text = match value {
+                Value::Null => continue,
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Array(items) if items.iter().all(Value::is_string) => {
+                    items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+                }
+                _ => {
+                    return Err(Error::invalid_value(format!(
+                        "{name} must be a text, a number or a list of texts"
+                    )));
+                }
+            };
+            given.push((name, text));
+        }
+        Ok(Self(given))
     }
 
     fn decode(raw: &str) -> Result<Self, Error> {
@@ -505,7 +518,11 @@ mod tests {
         let raw = "filter=userName+eq+%22a%22&startIndex=2&count=5&sortBy=userName&sortOrder=descending\
                    &attributes=userName,name.givenName";
         assert_eq!(searched, parse(raw));
-        assert!(Query::from_search(json!([]), &USER_TYPE, &Limits::default()).is_err());
+        for wrong in
+            [json!([]), json!({"attributes": {"a": 1}}), json!({"count": true}), json!({"filter": [1]})]
+        {
+            assert!(Query::from_search(wrong.clone(), &USER_TYPE, &Limits::default()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

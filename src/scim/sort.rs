@@ -8,7 +8,7 @@ use crate::scim::compare;
 use crate::scim::error::Error;
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
-use crate::scim::schema::{Kind, ResourceType};
+use crate::scim::schema::{Kind, ResourceType, Returned};
 
 /// By what a list is sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,11 @@ impl Sort {
             }
             _ => path,
         };
+        if path.leaf().is_some_and(|leaf| leaf.returned == Returned::Never) {
+            return Err(Error::invalid_value(format!(
+                "sortBy: {path} is never shown, so nothing is sorted by it"
+            )));
+        }
         let descending = match order.map(str::trim) {
             None | Some("") => false,
             Some(order) if order.eq_ignore_ascii_case("ascending") => false,
@@ -46,7 +51,10 @@ impl Sort {
     pub fn apply(&self, resources: &mut [Resource]) {
         resources.sort_by(|a, b| {
             let order = match (self.key(a), self.key(b)) {
-                (Some(a), Some(b)) => compare::order(self.path.leaf(), a, b).unwrap_or(Ordering::Equal),
+                // Of unlike kinds one comes first: sorting needs an answer for any two.
+                (Some(a), Some(b)) => kind(a)
+                    .cmp(&kind(b))
+                    .then_with(|| compare::order(self.path.leaf(), a, b).unwrap_or(Ordering::Equal)),
                 (a, b) => a.is_none().cmp(&b.is_none()),
             };
             if self.descending { order.reverse() } else { order }
@@ -62,6 +70,15 @@ impl Sort {
             (Some(primary), Some(sub)) => primary.get(sub),
             _ => resource.first(&self.path),
         }
+    }
+}
+
+fn kind(value: &Value) -> u8 {
+    match value {
+        Value::Bool(_) => 0,
+        Value::Number(_) => 1,
+        Value::String(_) => 2,
+        Value::Null | Value::Array(_) | Value::Object(_) => 3,
     }
 }
 
@@ -98,7 +115,9 @@ mod tests {
         ] {
             assert_eq!(sorted(by, order), expected, "{by} {order:?}");
         }
-        for (by, order) in [("nothing", None), ("name", None), ("userName", Some("upwards"))] {
+        for (by, order) in
+            [("nothing", None), ("name", None), ("password", None), ("userName", Some("upwards"))]
+        {
             assert!(Sort::parse(by, order, &USER_TYPE).is_err(), "{by} {order:?}");
         }
     }

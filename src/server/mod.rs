@@ -36,7 +36,7 @@ use crate::scim::discovery::{self, Pages};
 use crate::scim::error::Error;
 use crate::scim::filter;
 use crate::scim::patch::Patch;
-use crate::scim::query::{Query, list_response};
+use crate::scim::query::{Place, Query, list_response};
 use crate::scim::resource::Resource;
 use crate::scim::schema::USER_TYPE;
 use crate::scim::version::Conditions;
@@ -260,7 +260,10 @@ impl Server {
 
     async fn list(&self, users: &Users<'_>, mut query: Query) -> Result<Reply, Error> {
         let most = self.settings.limits.max_results;
-        query.count = Some(query.count.map_or(most, |count| count.min(most)));
+        // Further pages of a cursor are as long as the first one.
+        if query.count.is_some() || !matches!(query.cursor, Some(Place::At(_))) {
+            query.count = Some(query.count.map_or(most, |count| count.min(most)));
+        }
         users.list(&query).await.map(|list| Reply::ok(list.into_json(&query)))
     }
 

@@ -81,10 +81,9 @@ impl Snapshot {
         self.generation
     }
 
-    /// Everybody who was seen, in order, with whether they are still there: who has left keeps their place, so
-    /// that a client in the middle of the list finds its own.
-    pub fn entries(&self) -> impl Iterator<Item = (&Arc<User>, bool)> {
-        self.people.iter().map(|user| (user, !self.gone.contains(&user.id)))
+    /// Everybody who is there, in order.
+    pub fn people(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.people.iter().filter(|user| !self.gone.contains(&user.id))
     }
 
     /// Whether this id has been accounted for: shown by the walk, or found to be gone.
@@ -101,7 +100,8 @@ impl Snapshot {
         }
     }
 
-    fn put(&mut self, user: &User) {
+    /// Somebody is there, as they are now.
+    pub fn put(&mut self, user: &User) {
         self.gone.remove(&user.id);
         if self.ids.insert(user.id.clone()) {
             // At the end, so that the pages before keep their people.
@@ -111,7 +111,8 @@ impl Snapshot {
         }
     }
 
-    fn remove(&mut self, id: &str) {
+    /// Somebody has left.
+    pub fn remove(&mut self, id: &str) {
         self.gone.insert(id.to_owned());
     }
 }

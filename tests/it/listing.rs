@@ -118,3 +118,83 @@ async fn a_cursor_is_refused_where_it_means_nothing() {
     assert_eq!(expired.body["scimType"], "expiredCursor");
     bridge.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_frozen_while_somebody_pages_through_it() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        let mut body = person(&format!("p{number}@example.com"));
+        body["title"] = json!(format!("t{number}"));
+        ids.push(bridge.create(body).await.expect(201).id());
+    }
+    let page = |cursor: &str| format!("/Users?cursor={cursor}&count=2&sortBy=title&filter=title+pr");
+    let first = bridge.get(&page("")).await.expect(200);
+    // Who was shown last moves to the end of the order.
+    bridge.patch(&ids[1], json!([{"op": "replace", "path": "title", "value": "z"}])).await.expect(200);
+    let second = bridge.get(&page(first.text("/nextCursor"))).await.expect(200);
+    let third = bridge.get(&page(second.text("/nextCursor"))).await.expect(200);
+    let seen = [names(&first), names(&second), names(&third)].concat();
+    let all: Vec<_> = (0..6).map(|number| format!("p{number}@example.com")).collect();
+    assert_eq!(seen, all);
+    assert_eq!(third.body.get("nextCursor"), None);
+    let back = bridge.get(&page(second.text("/previousCursor"))).await.expect(200);
+    assert_eq!(names(&back), names(&first), "back at the beginning it is still the same list");
+    let other = bridge.get(&page(first.text("/nextCursor")).replace("count=2", "count=3")).await.expect(400);
+    assert_eq!(other.body["scimType"], "invalidCount");
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_reader_misses_nobody_when_somebody_shown_is_deleted() {
+    let ziflow = crowd().await;
+    let bridge = Bridge::start(&ziflow).await;
+    let first = bridge.get("/Users?startIndex=1&count=5").await.expect(200);
+    let mut seen = names(&first);
+    bridge.delete(first.body["Resources"][1]["id"].as_str().unwrap()).await.expect(204);
+    let mut start = 6;
+    loop {
+        let page = bridge.get(&format!("/Users?startIndex={start}&count=5")).await.expect(200);
+        seen.extend(names(&page));
+        start += names(&page).len();
+        if start > usize::try_from(page.body["totalResults"].as_u64().unwrap()).unwrap() {
+            break;
+        }
+    }
+    let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
+    assert_eq!((seen.len(), distinct.len()), (23, 23));
+    assert_eq!(
+        bridge.get("/Users?count=1").await.expect(200).body["totalResults"],
+        22,
+        "begun anew, it is exact"
+    );
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_people_are_listed_also_when_nothing_is_kept() {
+    let ziflow = ziflow(&[("inactive", "contacts_only")]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_ZIFLOW__DIRECTORY_TTL_SECS", "0")]).await;
+    let id = bridge.create(person("jo@example.com")).await.expect(201).id();
+    bridge.patch(&id, json!([{"op": "Replace", "path": "active", "value": "False"}])).await.expect(200);
+    let list = bridge.get("/Users").await.expect(200);
+    assert_eq!(list.body["totalResults"], 2, "with the account owner: {}", list.body);
+    assert_eq!(bridge.get("/ServiceProviderConfig").await.body["pagination"]["cursor"], false);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pins_people_is_sorted_as_well() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    for name in ["b@example.com", "a@example.com", "c@example.com"] {
+        let mut body = person(name);
+        body["externalId"] = json!("shared");
+        bridge.create(body).await.expect(201);
+    }
+    let target = "/Users?filter=externalId+eq+%22shared%22&sortBy=userName&sortOrder=descending";
+    let found = bridge.get(target).await.expect(200);
+    assert_eq!(names(&found), ["c@example.com", "b@example.com", "a@example.com"]);
+    bridge.stop().await;
+}
