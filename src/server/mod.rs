@@ -259,6 +259,11 @@ impl Server {
     }
 
     async fn list(&self, users: &Users<'_>, mut query: Query) -> Result<Reply, Error> {
+        if query.cursor.is_some() && self.settings.cursor_timeout_secs == 0 {
+            let detail =
+                "cursors are not offered here (ziflow.directory_ttl_secs is 0): page with startIndex";
+            return Err(Error::invalid_value(detail));
+        }
         let most = self.settings.limits.max_results;
         // Further pages of a cursor are as long as the first one.
         if query.count.is_some() || !matches!(query.cursor, Some(Place::At(_))) {

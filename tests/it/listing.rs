@@ -181,6 +181,8 @@ async fn hidden_people_are_listed_also_when_nothing_is_kept() {
     let list = bridge.get("/Users").await.expect(200);
     assert_eq!(list.body["totalResults"], 2, "with the account owner: {}", list.body);
     assert_eq!(bridge.get("/ServiceProviderConfig").await.body["pagination"]["cursor"], false);
+    let refused = bridge.get("/Users?cursor=").await.expect(400);
+    assert!(refused.text("/detail").contains("startIndex"), "{}", refused.body);
     bridge.stop().await;
 }
 
