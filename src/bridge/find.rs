@@ -87,8 +87,7 @@ impl Users<'_> {
         let filter = query.filter.as_ref();
         match filter.and_then(pin) {
             Some(pin) => {
-                let found = self.pinned(&pin, filter).await?;
-                let mut found = found;
+                let mut found = self.pinned(&pin, filter).await?;
                 if let Some(sort) = &query.sort {
                     sort.apply(&mut found);
                 }

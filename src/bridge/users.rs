@@ -19,6 +19,7 @@ use crate::scim::patch::Patch;
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
 use crate::scim::schema::USER_TYPE;
+use crate::scim::version::Conditions;
 use crate::store::{Person, Tombstone};
 use crate::ziflow::error::Error as Upstream;
 use crate::ziflow::model::{Field, FieldValue, Fields, User};
@@ -78,6 +79,10 @@ impl Users<'_> {
 
     /// Whether this is the version that the client means to change.
     fn meant(&self, seen: &Seen) -> Result<(), Error> {
+        // Entra never says: the version would be made for nothing.
+        if self.conditions == Conditions::default() {
+            return Ok(());
+        }
         let shown = self.bridge.representation(seen);
         version_of(&shown).map_or(Ok(()), |version| self.conditions.check(version))
     }

@@ -18,9 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -240,7 +239,7 @@ impl Server {
 
     fn operation(&self, head: &Parts) -> Result<Operation, NoRoute> {
         let uri = &head.uri;
-        well_formed(head, self.settings.limits.max_target_bytes).map_err(NoRoute::Error)?;
+        request::well_formed(head, self.settings.limits.max_target_bytes).map_err(NoRoute::Error)?;
         route(&head.method, &self.settings.base_path, uri.path(), uri.query(), &self.filter_limits())
     }
 
@@ -356,25 +355,6 @@ impl Server {
         };
         (outcome, users.calls())
     }
-}
-
-/// What the parser lets through and HTTP does not (RFC 9112 section 3.2), or this service does not.
-fn well_formed(head: &Parts, max_target_bytes: usize) -> Result<(), Error> {
-    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    if target.len() > max_target_bytes {
-        let detail = format!(
-            "the path with its query is longer than {max_target_bytes} bytes (server.max_target_bytes)"
-        );
-        return Err(Error::new(StatusCode::URI_TOO_LONG, detail));
-    }
-    if target.contains("%00") {
-        return Err(Error::invalid_syntax("the path or its query holds the character %00"));
-    }
-    let hosts = head.headers.get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
-        return Err(Error::invalid_syntax("the request names no Host, or several"));
-    }
-    Ok(())
 }
 
 /// A body as a resource; what it holds and this service does not know is named in the log.

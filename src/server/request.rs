@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, IF_MATCH, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST, IF_MATCH, IF_NONE_MATCH};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use serde_json::Value;
@@ -50,6 +51,25 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// What the parser lets through and HTTP does not (RFC 9112 section 3.2), or this service does not.
+pub fn well_formed(head: &Parts, max_target_bytes: usize) -> Result<(), Error> {
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    if target.len() > max_target_bytes {
+        let detail = format!(
+            "the path with its query is longer than {max_target_bytes} bytes (server.max_target_bytes)"
+        );
+        return Err(Error::new(StatusCode::URI_TOO_LONG, detail));
+    }
+    if target.contains("%00") {
+        return Err(Error::invalid_syntax("the path or its query holds the character %00"));
+    }
+    let hosts = head.headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        return Err(Error::invalid_syntax("the request names no Host, or several"));
+    }
+    Ok(())
 }
 
 /// What the client says about the version it knows. Several headers of one name are one list.
