@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Mapping;
 use super::field::{FieldMapping, Otherwise, Outcome};
+use super::trace::{Step, Witness};
 use crate::scim::resource::Resource;
 use crate::ziflow::model::{Field, FieldType, FieldValue, Fields};
 
@@ -32,7 +33,7 @@ impl Mapping {
         let mut fields = Fields::new();
         let mut refusals = Vec::new();
         for mapping in self.fields.iter().filter(|mapping| mapping.writes()) {
-            match mapping.created(resource) {
+            match mapping.created(resource, &mut ()) {
                 Ok(Some(value)) => drop(fields.insert(mapping.field, value)),
                 Ok(None) => {}
                 Err(refusal) => refusals.push(refusal),
@@ -50,9 +51,9 @@ impl Mapping {
     ) -> Result<BTreeMap<Field, Wanted>, Vec<Refusal>> {
         let mut wanted = BTreeMap::new();
         let mut refusals = Vec::new();
-        let changed = |mapping: &&FieldMapping| mapping.selections(before) != mapping.selections(after);
+        let changed = |mapping: &&FieldMapping| mapping.is_touched(before, after);
         for mapping in self.fields.iter().filter(|mapping| mapping.writes()).filter(changed) {
-            match mapping.updated(after) {
+            match mapping.updated(after, &mut ()) {
                 Ok(Some(value)) => drop(wanted.insert(mapping.field, value)),
                 Ok(None) => {}
                 Err(refusal) => refusals.push(refusal),
@@ -67,23 +68,34 @@ impl Mapping {
         let mapping = self.field(Field::Email)?;
         let first = mapping.paths().first()?;
         let decides = first.schema.is_none() && first.attribute == "userName";
-        address(mapping.convert(decides.then(|| user_name.to_owned()).into_iter()))
+        let name = decides.then(|| user_name.to_owned()).into_iter();
+        address(mapping.convert(name, |value| Step::Read { path: first.to_string(), value }, &mut ()))
     }
 
     /// The e-mail address that this person has in Ziflow.
     pub fn email_of(&self, resource: &Resource) -> Option<String> {
-        address(self.field(Field::Email)?.outcome(resource))
+        address(self.field(Field::Email)?.outcome(resource, &mut ()))
     }
 }
 
 impl FieldMapping {
-    fn created(&self, resource: &Resource) -> Result<Option<FieldValue>, Refusal> {
-        let value = match self.outcome(resource) {
+    pub(super) fn created(
+        &self,
+        resource: &Resource,
+        witness: &mut impl Witness,
+    ) -> Result<Option<FieldValue>, Refusal> {
+        let value = match self.outcome(resource, witness) {
             Outcome::Value(value) => Some(value),
             Outcome::Missing => match (&self.default, &self.otherwise) {
-                (Some(default), _) => Some(default.clone()),
+                (Some(default), _) => {
+                    witness.note(|| Step::Default { value: default.to_json() });
+                    Some(default.clone())
+                }
                 (None, _) if self.required => return Err(Refusal::missing(self)),
-                (None, Otherwise::Value(value)) => Some(value.clone()),
+                (None, Otherwise::Value(value)) => {
+                    witness.note(|| Step::Otherwise { otherwise: value.to_json() });
+                    Some(value.clone())
+                }
                 (None, _) => None,
             },
             Outcome::Omitted | Outcome::Kept => None,
@@ -98,8 +110,12 @@ impl FieldMapping {
         }
     }
 
-    fn updated(&self, after: &Resource) -> Result<Option<Wanted>, Refusal> {
-        match self.outcome(after) {
+    pub(super) fn updated(
+        &self,
+        after: &Resource,
+        witness: &mut impl Witness,
+    ) -> Result<Option<Wanted>, Refusal> {
+        match self.outcome(after, witness) {
             Outcome::Value(value) => Ok(Some(Wanted::Set(value))),
             Outcome::Missing if self.required => Err(Refusal::missing(self)),
             // A PUT that leaves `active` out says nothing about it (RFC 7644 section 3.5.1).

@@ -6,6 +6,7 @@ use super::apply::Refusal;
 use super::spec::Direction;
 use super::table::Table;
 use super::template::Template;
+use super::trace::{Step, Witness};
 use super::transform::Transform;
 use super::{source, value};
 use crate::scim::filter::Filter;
@@ -56,6 +57,18 @@ pub(super) enum Otherwise {
     Value(FieldValue),
 }
 
+impl Otherwise {
+    /// As the file says it.
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Omit => Value::from("omit"),
+            Self::Keep => Value::from("keep"),
+            Self::Refuse => Value::from("refuse"),
+            Self::Value(value) => value.to_json(),
+        }
+    }
+}
+
 /// What the mapping makes of a resource.
 #[derive(Debug, PartialEq)]
 pub(super) enum Outcome {
@@ -70,35 +83,69 @@ pub(super) enum Outcome {
 
 impl FieldMapping {
     /// What the mapping makes of a resource; `default` is not looked at, since it acts on create only.
-    pub(super) fn outcome(&self, resource: &Resource) -> Outcome {
+    pub(super) fn outcome(&self, resource: &Resource, witness: &mut impl Witness) -> Outcome {
         match &self.source {
-            Source::Constant(value) => Outcome::Value(value.clone()),
-            Source::From(_) => {
-                self.convert(self.selected(resource).iter().filter_map(|value| source::text(value)))
+            Source::Constant(value) => {
+                witness.note(|| Step::Constant { value: value.to_json() });
+                Outcome::Value(value.clone())
             }
+            Source::From(paths) => self.taken_from(paths, resource, witness),
             Source::Template(template) => {
-                self.convert(template.render(|path| source::text(resource.first(path)?)).into_iter())
+                let parts = template.values();
+                for path in parts.filter(|path| resource.first(path).is_none()) {
+                    witness.note(|| Step::Absent { path: path.to_string() });
+                }
+                let made = template.render(|path| source::text(resource.first(path)?));
+                self.convert(made.into_iter(), |value| Step::Template { value }, witness)
             }
-            Source::Rules(rules) => {
-                let holds = |rule: &&Rule| rule.when.as_ref().is_none_or(|when| when.matches(resource));
-                rules
-                    .iter()
-                    .find(holds)
-                    .map_or_else(|| self.no_rule(), |rule| Outcome::Value(rule.value.clone()))
-            }
+            Source::Rules(rules) => self.ruled(rules, resource, witness),
         }
     }
 
-    /// Runs texts through transforms and table.
-    pub(super) fn convert(&self, texts: impl Iterator<Item = String>) -> Outcome {
+    fn taken_from(&self, paths: &[Path], resource: &Resource, witness: &mut impl Witness) -> Outcome {
+        let winner = self.winner(resource);
+        for path in paths.iter().take_while(|path| Some(*path) != winner) {
+            witness.note(|| Step::Absent { path: path.to_string() });
+        }
+        let selected = self.selected(resource);
+        let texts = selected.iter().filter_map(|value| source::text(value));
+        let path = || winner.map(ToString::to_string).unwrap_or_default();
+        self.convert(texts, |value| Step::Read { path: path(), value }, witness)
+    }
+
+    fn ruled(&self, rules: &[Rule], resource: &Resource, witness: &mut impl Witness) -> Outcome {
+        for (index, rule) in rules.iter().enumerate() {
+            let holds = rule.when.as_ref().is_none_or(|when| when.matches(resource));
+            let when = || rule.when.as_ref().map(ToString::to_string);
+            witness.note(|| Step::Rule { number: index + 1, when: when(), holds });
+            if holds {
+                return Outcome::Value(rule.value.clone());
+            }
+        }
+        witness.note(|| Step::Otherwise { otherwise: self.otherwise.to_json() });
+        self.no_rule()
+    }
+
+    /// Runs texts through transforms and table. `origin` tells a witness where a text comes from.
+    pub(super) fn convert(
+        &self,
+        texts: impl Iterator<Item = String>,
+        origin: impl Fn(String) -> Step,
+        witness: &mut impl Witness,
+    ) -> Outcome {
         let mut words: Vec<String> = Vec::new();
         let mut omitted = false;
         for text in texts {
-            let text = self.transforms.iter().fold(text, |text, transform| transform.apply(&text));
+            witness.note(|| origin(text.clone()));
+            let text = self.transformed(text, witness);
             if text.trim().is_empty() {
                 continue;
             }
-            match (self.read(&text), &self.otherwise) {
+            let read = self.read(&text, witness);
+            if read.is_none() {
+                witness.note(|| Step::Otherwise { otherwise: self.otherwise.to_json() });
+            }
+            match (read, &self.otherwise) {
                 (Some(read), _) => words.extend(read),
                 (None, Otherwise::Value(value)) => words.extend(value::texts(value)),
                 (None, Otherwise::Omit) => omitted = true,
@@ -117,12 +164,32 @@ impl FieldMapping {
         }
     }
 
+    fn transformed(&self, text: String, witness: &mut impl Witness) -> String {
+        self.transforms.iter().fold(text, |text, transform| {
+            let value = transform.apply(&text);
+            witness.note(|| Step::Transform { transform: transform.to_string(), value: value.clone() });
+            value
+        })
+    }
+
     /// Ziflow's words for one text of SCIM's; `None` when the mapping does not know it.
-    pub(super) fn read(&self, text: &str) -> Option<Vec<String>> {
-        match &self.table {
-            Some(table) => table.lookup(text.trim()).map(value::texts),
-            None => value::canonical(self.field, text).map(|word| vec![word]),
+    pub(super) fn read(&self, text: &str, witness: &mut impl Witness) -> Option<Vec<String>> {
+        let words = match &self.table {
+            Some(table) => table.lookup(text.trim()).map(|(row, value)| {
+                witness.note(|| Step::Row { row: row.to_owned(), value: value.to_json() });
+                value::texts(value)
+            }),
+            None => value::canonical(self.field, text).map(|word| {
+                if word != text {
+                    witness.note(|| Step::Spelling { value: word.clone() });
+                }
+                vec![word]
+            }),
+        };
+        if words.is_none() {
+            witness.note(|| Step::Unknown { value: text.to_owned() });
         }
+        words
     }
 
     /// The values that the field takes something from. Two resources with equal ones are the same to it.
@@ -138,6 +205,11 @@ impl FieldMapping {
                 paths.map(|path| resource.values(path)).collect()
             }
         }
+    }
+
+    /// Whether a change touches anything that the field is made of.
+    pub(super) fn is_touched(&self, before: &Resource, after: &Resource) -> bool {
+        self.selections(before) != self.selections(after)
     }
 
     /// The path of `from` that gives the value: the first at which there is anything but blanks.

@@ -71,7 +71,7 @@ impl FieldMapping {
             return false;
         }
         let got = user.get(self.field);
-        let wanted = match self.outcome(stored) {
+        let wanted = match self.outcome(stored, &mut ()) {
             Outcome::Value(value) => Some(value),
             Outcome::Missing => None,
             // Ziflow was never told, so it cannot disagree.
@@ -96,7 +96,7 @@ impl FieldMapping {
 
     /// The difference between Ziflow and what was wanted, if it is one that Entra need not see.
     fn hold(&self, memory: &Memory, before: &Resource, after: &Resource, user: &User) -> Option<Held> {
-        let wanted = match self.outcome(after) {
+        let wanted = match self.outcome(after, &mut ()) {
             Outcome::Value(value) => Some(value),
             Outcome::Missing => None,
             _ => return None,
@@ -146,7 +146,7 @@ impl FieldMapping {
         let whole = self.extent(path);
         let words = |element: &Value| {
             let value = path.sub.as_ref().map_or(Some(element), |sub| element.get(sub));
-            value.and_then(source::text).and_then(|text| self.read(&text)).unwrap_or_default()
+            value.and_then(source::text).and_then(|text| self.read(&text, &mut ())).unwrap_or_default()
         };
         let stays = |element: &&Value| {
             let words = words(element);

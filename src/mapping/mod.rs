@@ -16,6 +16,7 @@ mod source;
 mod spec;
 mod table;
 mod template;
+pub mod trace;
 mod transform;
 mod value;
 

@@ -45,10 +45,12 @@ impl Table {
         table
     }
 
-    pub(super) fn lookup(&self, text: &str) -> Option<&FieldValue> {
+    /// The row that fits, as written, and its value.
+    pub(super) fn lookup(&self, text: &str) -> Option<(&str, &FieldValue)> {
         let text = text.to_lowercase();
         let exact = self.rows.iter().find(|row| row.is_literal() && row.matches(&text));
-        exact.or_else(|| self.rows.iter().find(|row| row.matches(&text))).map(|row| &row.value)
+        let row = exact.or_else(|| self.rows.iter().find(|row| row.matches(&text)))?;
+        Some((row.pattern.as_str(), &row.value))
     }
 
     /// SCIM's word for a value of Ziflow's; for a list, for one item of it.
@@ -171,7 +173,7 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(
-                table.lookup(text),
+                table.lookup(text).map(|(_row, value)| value),
                 expected.map(|word| FieldValue::Text(word.into())).as_ref(),
                 "{text}"
             );

@@ -3,6 +3,8 @@
 //! Each is total and linear in the length of its input: the regular expressions are finite automata, so a
 //! hostile value cannot make one slow.
 
+use std::fmt;
+
 use regex::{Regex, RegexBuilder};
 
 use super::spec::{Placed, TransformSpec};
@@ -42,6 +44,20 @@ impl Transform {
             Self::CollapseSpaces => collapse_spaces(text),
             Self::Truncate(length) => text.chars().take(*length).collect(),
             Self::Replace { pattern, with } => pattern.replace_all(text, with.as_str()).into_owned(),
+        }
+    }
+}
+
+/// As the file says it.
+impl fmt::Display for Transform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trim => f.write_str("trim"),
+            Self::Lowercase => f.write_str("lowercase"),
+            Self::Uppercase => f.write_str("uppercase"),
+            Self::CollapseSpaces => f.write_str("collapse_spaces"),
+            Self::Truncate(length) => write!(f, "truncate: {length}"),
+            Self::Replace { pattern, with } => write!(f, "replace: '{pattern}' with '{with}'"),
         }
     }
 }
