@@ -3,11 +3,14 @@
 //! Who is under the address already was deleted through the bridge (brought back), was about to be made by us (an
 //! intent says so), or is somebody else (409, or adopted).
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tracing::{info, warn};
 
 use crate::bridge::find::{USER_NAME, ZIFLOW_EMAIL, fold};
 use crate::bridge::plan::{Granted, OnDeactivate, is_tombstone_rename};
+use crate::bridge::record::Event;
 use crate::bridge::upstream::shows;
 use crate::bridge::users::{refused, text};
 use crate::bridge::{OnExisting, OnRecreate, Seen, State, Users, now, seconds_since};
@@ -49,6 +52,9 @@ impl Users<'_> {
     }
 
     fn creation(&self, resource: Resource) -> Result<Creation, Error> {
+        self.bridge
+            .record
+            .note(|| Event::Create { mapping: Arc::clone(&self.mapping), resource: resource.clone() });
         let fields = self.mapping.create(&resource).map_err(refused)?;
         let user_name = text(&resource, "userName").unwrap_or_default();
         match fields.get(&Field::Email) {
@@ -366,7 +372,7 @@ impl Users<'_> {
         let mut after = holder.shown.clone().into_map();
         after.extend(creation.resource.clone().into_map());
         let after = Resource::from_stored(after);
-        let wanted = self.mapping.update(&holder.shown, &after).map_err(refused)?;
+        let wanted = self.asked(&holder.shown, &after)?;
         info!(id, "{told}");
         self.carry_out(holder, &after, &wanted).await
     }

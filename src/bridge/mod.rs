@@ -10,6 +10,7 @@ mod find;
 mod lock;
 mod pages;
 pub mod plan;
+pub mod record;
 mod upstream;
 mod users;
 
@@ -19,11 +20,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use crate::bridge::lock::Locks;
 use crate::bridge::pages::Sequences;
 use crate::bridge::plan::{Granted, OnDeactivate, OnEmailChange, Protection};
+use crate::bridge::record::{Event, Record};
 use crate::mapping::Mapping;
 use crate::mapping::memory::Memory;
 use crate::scim::error::Error as ScimError;
@@ -163,6 +166,7 @@ pub struct Bridge {
     users_url: String,
     locks: Locks,
     sequences: Sequences,
+    record: Record,
 }
 
 impl fmt::Debug for Bridge {
@@ -212,6 +216,7 @@ impl Bridge {
             users_url: format!("{}{}", public_url.trim_end_matches('/'), USER_TYPE.endpoint),
             locks: Locks::default(),
             sequences: Sequences::default(),
+            record: Record::default(),
         }
     }
 
@@ -219,6 +224,11 @@ impl Bridge {
     pub fn users(&self, deadline: Instant, conditions: Conditions) -> Users<'_> {
         let (mapping, call) = (self.mapping.load_full(), Call::until(deadline));
         Users { bridge: self, mapping, call, conditions }
+    }
+
+    /// What requests do inside, from now on.
+    pub fn listen(&self) -> UnboundedReceiver<Event> {
+        self.record.listen()
     }
 
     /// Shows that the address and the key are right, so that the log says so before Entra asks.

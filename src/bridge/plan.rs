@@ -129,6 +129,15 @@ pub enum Note {
 }
 
 impl Note {
+    /// The field it is about.
+    pub fn field(self) -> Field {
+        match self {
+            Self::EmailKept | Self::TombstoneRename => Field::Email,
+            Self::DeactivationIgnored => Field::Active,
+            Self::LastRoleKept | Self::HandMadeRolesKept => Field::Roles,
+        }
+    }
+
     pub fn text(self) -> &'static str {
         match self {
             Self::EmailKept => {
@@ -272,6 +281,17 @@ fn possible_roles(new: &mut Vec<String>, current: &[String], ours: &[String]) ->
     let lite_by_hand = current.iter().any(lite) && !ours.iter().any(lite);
     new.retain(|role| lite(role) == lite_by_hand);
     Some(Note::HandMadeRolesKept)
+}
+
+/// Why a field that the mapping asked for is not written, in the words of somebody who reads it.
+pub fn why_left(user: &User, field: Field, wanted: &Wanted, notes: &[Note]) -> &'static str {
+    match notes.iter().find(|note| note.field() == field) {
+        Some(note) => note.text(),
+        None if *wanted == Wanted::Cleared && user.get(field).is_some() => {
+            "Ziflow cannot take this value away"
+        }
+        None => "Ziflow has it so already",
+    }
 }
 
 /// Entra frees the name of a soft-deleted person by putting the object id, 32 hexadecimal digits, before it.

@@ -1,6 +1,7 @@
 //! Changing people: replace, patch, delete. Each reads, decides (`plan.rs`), writes, answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -12,6 +13,7 @@ use crate::bridge::find::{EMAIL, EXTERNAL_ID, USER_NAME, ZIFLOW_EMAIL, fold};
 use crate::bridge::plan::{
     Granted, Plan, Protection, Refusal, Situation, is_tombstone_rename, plan, without_tombstone,
 };
+use crate::bridge::record::Event;
 use crate::bridge::{OnDelete, Seen, State, Users, now, version_of};
 use crate::mapping::apply::{self, Wanted};
 use crate::scim::error::Error;
@@ -123,10 +125,24 @@ impl Users<'_> {
             return Ok(self.bridge.representation(&seen));
         }
         let _name = self.claim_name(&seen, &after).await?;
-        let mut wanted = self.mapping.update(&seen.shown, &after).map_err(refused)?;
+        let mut wanted = self.asked(&seen.shown, &after)?;
         wanted.extend(unsure);
         let seen = self.carry_out(seen, &after, &wanted).await?;
         Ok(self.bridge.representation(&seen))
+    }
+
+    /// What the mapping makes of a change.
+    pub(super) fn asked(
+        &self,
+        before: &Resource,
+        after: &Resource,
+    ) -> Result<BTreeMap<Field, Wanted>, Error> {
+        self.bridge.record.note(|| Event::Update {
+            mapping: Arc::clone(&self.mapping),
+            before: before.clone(),
+            after: after.clone(),
+        });
+        self.mapping.update(before, after).map_err(refused)
     }
 
     /// Who is seen only among the contacts is shown as inactive, and may be active all the same. So a request that
@@ -201,9 +217,15 @@ impl Users<'_> {
         match plan(&situation) {
             Plan::Refuse(refusal) => Err(not_allowed(refusal)),
             Plan::Update { fields, granted, notes } => {
-                for note in notes {
+                for note in &notes {
                     warn!(id = seen.user.id, "{}", note.text());
                 }
+                self.bridge.record.note(|| Event::Planned {
+                    user: Box::new(seen.user.clone()),
+                    wanted: wanted.clone(),
+                    fields: fields.clone(),
+                    notes,
+                });
                 Ok((fields, granted))
             }
         }
