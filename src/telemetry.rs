@@ -1,6 +1,7 @@
 //! The log: one line per request and per event, as text for people or JSON for machines, on standard error.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
@@ -55,4 +56,42 @@ pub fn init(settings: Settings) {
         registry.with(layer.with_ansi(terminal)).try_init()
     };
     drop(begun);
+}
+
+/// What the log would say, kept for somebody who wants to show it.
+#[derive(Clone, Debug, Default)]
+pub struct Captured(Arc<Mutex<Vec<u8>>>);
+
+/// Keeps warnings and errors in place of writing them.
+pub fn capture() -> Captured {
+    let captured = Captured::default();
+    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LevelFilter::WARN);
+    let writer = captured.clone();
+    let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+    let layer = layer.with_ansi(false).with_target(false).without_time();
+    drop(tracing_subscriber::registry().with(ours).with(layer).try_init());
+    captured
+}
+
+impl Captured {
+    /// The lines since the last time.
+    pub fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.bytes());
+        String::from_utf8_lossy(&bytes).lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::{CONFIG, ConfigFile, say};
+use crate::cli::{CONFIG, ConfigFile, Format, say};
 use crate::config::Report;
 
 #[derive(Args, Debug)]
@@ -15,12 +15,6 @@ pub(super) struct Check {
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl Check {

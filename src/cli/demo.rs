@@ -2,17 +2,15 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::signal::ctrl_c;
 
+use crate::cli::stage::{Stage, Trouble};
 use crate::cli::transcript::{Outcome, Player, Step, Transcript};
 use crate::cli::{FAILED, failed, say, serve};
-use crate::config::{self, Settings};
-use crate::server;
+use crate::config::Report;
 use crate::simulator::{self, Simulator};
 
 const CYCLE: &str = include_str!("../../tests/transcripts/entra/cycle.json");
@@ -43,52 +41,33 @@ impl Demo {
     /// Whether every step ended as it should.
     async fn play(&self) -> Result<bool, String> {
         let transcript = Transcript::parse(CYCLE)?;
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let ziflow = simulator::start(any, simulator::Settings::default());
-        let ziflow = ziflow.await.map_err(|error| format!("the simulated Ziflow cannot start: {error}"))?;
-        for person in &transcript.people {
-            ziflow.add_person(person.clone());
-        }
-        let listener = TcpListener::bind(self.listen).await;
-        let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
+        let listener = serve::bind(self.listen, "--listen").await?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let settings = settings(address, &ziflow)?;
-        let tenant_url = settings.server.tenant_url(address);
-        let bridge = serve::assemble(&settings, &tenant_url)?;
-        let service = server::run(
-            listener,
-            Arc::clone(&bridge),
-            settings.tokens,
-            settings.server,
-            tenant_url.clone(),
-            std::future::pending(),
-        );
-        let service = tokio::spawn(service);
-        say(&format!("A simulated Ziflow at {}, the bridge at {tenant_url}\n", ziflow.base_url()));
-        let well = act(&transcript, &tenant_url, &ziflow).await?;
+        let variables = [
+            ("BRIDGE_SERVER__LISTEN", address.to_string()),
+            ("BRIDGE_ZIFLOW__KEY_USER_EMAIL", simulator::KEY_USER_EMAIL.to_owned()),
+        ];
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let stage = Stage::set_up(listener, None, variables).await.map_err(told)?;
+        for person in &transcript.people {
+            stage.ziflow.add_person(person.clone());
+        }
+        let ziflow = &stage.ziflow;
+        say(&format!("A simulated Ziflow at {}, the bridge at {}\n", ziflow.base_url(), stage.url));
+        let well = act(&transcript, &stage.url, ziflow).await?;
         if !self.once {
-            say(&invitation(&tenant_url, ziflow.key()));
+            say(&invitation(&stage.url, ziflow.key()));
             ctrl_c().await.map_err(|error| error.to_string())?;
         }
-        service.abort();
         Ok(well)
     }
 }
 
-fn settings(address: SocketAddr, ziflow: &Simulator) -> Result<Settings, String> {
-    let variables = [
-        ("BRIDGE_SERVER__LISTEN", address.to_string()),
-        ("BRIDGE_ADMIN__LISTEN", "off".to_owned()),
-        ("BRIDGE_ZIFLOW__BASE_URL", ziflow.base_url()),
-        ("BRIDGE_ZIFLOW__API_KEY", ziflow.key().to_owned()),
-        ("BRIDGE_ZIFLOW__KEY_USER_EMAIL", simulator::KEY_USER_EMAIL.to_owned()),
-        ("BRIDGE_STORE__URL", "memory:".to_owned()),
-    ];
-    let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
-    config::load(None, variables).map_err(|reports| {
-        let texts: Vec<_> = reports.iter().map(config::Report::render).collect();
-        texts.join("\n")
-    })
+fn told(trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Failed(message) => message,
+        Trouble::Configuration(reports) => reports.iter().map(Report::render).collect::<Vec<_>>().join("\n"),
+    }
 }
 
 async fn act(transcript: &Transcript, tenant_url: &str, ziflow: &Simulator) -> Result<bool, String> {

@@ -2,15 +2,21 @@
 
 mod check;
 mod demo;
+mod entra;
+mod explain;
+mod explanation;
+mod request;
 mod serve;
 mod simulate;
+mod stage;
+mod text;
 pub mod transcript;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Report, Settings};
 
@@ -38,10 +44,19 @@ enum Command {
     Serve(ConfigFile),
     /// Check settings and mapping without starting; touches no network
     Check(check::Check),
+    /// Show what a request would do, and why, without an account
+    Explain(explain::Explain),
     /// Show the whole cycle between Entra and Ziflow on a simulated Ziflow
     Demo(demo::Demo),
     /// Run the simulated Ziflow alone, for this machine only
     Simulate(simulate::Simulate),
+}
+
+/// How a command reports.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
 }
 
 #[derive(Args, Debug)]
@@ -88,6 +103,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(command) => serve::run(&command).await,
             Command::Check(command) => command.run(),
+            Command::Explain(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
         }

@@ -93,7 +93,7 @@ pub(super) fn assemble(settings: &Settings, tenant_url: &str) -> Result<Arc<Brid
     )))
 }
 
-async fn bind(address: std::net::SocketAddr, key: &str) -> Result<TcpListener, String> {
+pub(super) async fn bind(address: std::net::SocketAddr, key: &str) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| format!("{key}: cannot listen on {address}: {error}"))
 }
 

@@ -2,12 +2,11 @@
 //! calls it must become. The demo plays one; the tests play all.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::entra::Entra;
 use crate::simulator::{Call, Simulator};
 
 /// A conversation.
@@ -63,7 +62,7 @@ pub struct Outcome {
 /// Somebody who speaks as Entra does.
 #[derive(Debug)]
 pub struct Player<'a> {
-    http: reqwest::Client,
+    entra: Entra,
     base: String,
     simulator: &'a Simulator,
     kept: BTreeMap<String, String>,
@@ -81,15 +80,8 @@ impl Transcript {
 impl<'a> Player<'a> {
     /// `base` is the Tenant URL, `token` the Secret Token.
     pub fn new(base: &str, token: &str, simulator: &'a Simulator) -> Result<Self, String> {
-        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| error.to_string())?;
-        let http = reqwest::Client::builder()
-            .default_headers(HeaderMap::from_iter([(http::header::AUTHORIZATION, bearer)]))
-            .no_proxy()
-            .tls_certs_only([])
-            .timeout(Duration::from_secs(60))
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), simulator, kept: BTreeMap::new() })
+        let entra = Entra::new(token)?;
+        Ok(Self { entra, base: base.trim_end_matches('/').to_owned(), simulator, kept: BTreeMap::new() })
     }
 
     /// Asks, and compares what comes back. An error means that there was no answer at all.
@@ -127,21 +119,7 @@ impl<'a> Player<'a> {
 
     async fn ask(&self, base: &str, request: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
         let (method, target) = request.split_once(' ').ok_or("a request is a method and a target")?;
-        let method = Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
-        let mut builder = self.http.request(method, format!("{base}{target}"));
-        if let Some(body) = body {
-            let scim = "application/scim+json; charset=utf-8";
-            builder = builder.header(http::header::CONTENT_TYPE, scim).body(body.to_string());
-        }
-        let response = builder.send().await.map_err(|error| error.to_string())?;
-        let status = response.status().as_u16();
-        let text = response.text().await.map_err(|error| error.to_string())?;
-        let answer = if text.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_str(&text).map_err(|error| format!("the answer is no JSON: {error}"))?
-        };
-        Ok((status, answer))
+        self.entra.ask(method, &format!("{base}{target}"), body.map(Value::to_string)).await
     }
 
     fn origin(&self) -> String {

@@ -47,6 +47,8 @@ pub struct Settings {
     pub policy: bridge::Policy,
     pub bridge: bridge::Settings,
     pub mapping: Mapping,
+    /// Where the mapping comes from, for people.
+    pub mapping_file: String,
     pub log: telemetry::Settings,
     /// What an operator should know though it stops nothing.
     pub warnings: Vec<Report>,
@@ -116,6 +118,7 @@ impl Loader {
         }
         base_url?;
         let api_key = api_key?;
+        let (mapping_file, mapping) = mapping?;
         Ok(Settings {
             server: server?,
             admin_listen: admin_listen?,
@@ -127,7 +130,8 @@ impl Loader {
             store: store?,
             policy: self.section("policy")?,
             bridge,
-            mapping: mapping?,
+            mapping,
+            mapping_file,
             log: self.section("log")?,
             warnings: Vec::new(),
         })
@@ -289,7 +293,7 @@ impl Loader {
     }
 
     /// The mapping and its examples. The embedded one never takes over from a file that is missing.
-    fn mapping(&mut self) -> Result<Mapping, Reported> {
+    fn mapping(&mut self) -> Result<(String, Mapping), Reported> {
         let (file, text) = match (&self.path, self.text("mapping.file")) {
             (None, None) => ("config/mapping.yaml (embedded)".to_owned(), MAPPING_YAML.to_owned()),
             (_, named) => {
@@ -306,7 +310,7 @@ impl Loader {
             Ok((mapping, warnings)) => {
                 let failed = examples::run(&mapping);
                 self.reports.extend(warnings.into_iter().chain(failed).map(report));
-                Ok(mapping)
+                Ok((file, mapping))
             }
             Err(problems) => {
                 self.reports.extend(problems.into_iter().map(report));

@@ -217,8 +217,10 @@ mod tests {
 
     #[test]
     fn an_update_tells_what_it_leaves_alone() {
-        let before = resource(json!({"userName": "jo@example.com", "title": "a", "timezone": "Europe/Paris"}));
-        let after = resource(json!({"userName": "jo@example.com", "title": "b", "preferredLanguage": "de-AT"}));
+        let before =
+            resource(json!({"userName": "jo@example.com", "title": "a", "timezone": "Europe/Paris"}));
+        let after =
+            resource(json!({"userName": "jo@example.com", "title": "b", "preferredLanguage": "de-AT"}));
         let traces = mapping(FIELDS).trace_update(&before, &after);
         for (field, verdict) in [
             (Field::Email, Verdict::Nothing(Reason::Unchanged)),
@@ -237,6 +239,6 @@ mod tests {
         let jo = resource(json!({"userName": "jo@example.com", "preferredLanguage": "fr"}));
         let refusals = mapping.create(&jo).unwrap_err();
         let refused = |trace: &Trace| matches!(&trace.verdict, Verdict::Refused(text) if *text == refusals[0].to_string());
-        assert!(mapping.trace_create(&jo).iter().any(|trace| refused(trace)));
+        assert!(mapping.trace_create(&jo).iter().any(refused));
     }
 }

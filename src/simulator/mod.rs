@@ -158,6 +158,11 @@ impl Simulator {
         world.people.add_by_hand(person, Instant::now(), &quirks)
     }
 
+    /// Decides the id of the next person made.
+    pub fn next_id(&self, id: String) {
+        self.shared.world().people.set_next_id(id);
+    }
+
     /// Changes fields as by hand in Ziflow; `false` when there is no such person.
     pub fn change_person(&self, id: &str, fields: Value) -> bool {
         self.shared.world().people.change_by_hand(id, fields, Instant::now())

@@ -84,6 +84,8 @@ pub(super) struct People {
     groups: BTreeSet<String>,
     account: String,
     random: Random,
+    /// What the next newcomer is called by, when a test has to know it beforehand.
+    next_id: Option<String>,
 }
 
 impl People {
@@ -99,6 +101,7 @@ impl People {
             groups: BTreeSet::new(),
             account: random.hex(26),
             random,
+            next_id: None,
         }
     }
 
@@ -138,10 +141,16 @@ impl People {
         self.records.get(self.by_email.get(&email.to_lowercase())?)?.now.as_ref()
     }
 
+    /// Decides the id of the next newcomer.
+    pub(super) fn set_next_id(&mut self, id: String) {
+        self.next_id = Some(id);
+    }
+
     /// What a new user has before anybody says more.
     pub(super) fn newcomer(&mut self, form: Ids) -> Fields {
+        let id = self.next_id.take().unwrap_or_else(|| self.random.id(form));
         let fields = json!({
-            "id": self.random.id(form),
+            "id": id,
             "email": "",
             "first_name": "",
             "last_name": "",

@@ -10,6 +10,7 @@
 
 mod bulk;
 mod check;
+mod explain;
 mod harness;
 mod listing;
 mod manners;

@@ -1,0 +1,283 @@
+//! What `explain` found out, as text of 80 columns for people and as JSON for machines.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use crate::bridge::plan::why_left;
+use crate::bridge::record::Event;
+use crate::cli::request::Request;
+use crate::cli::text::{hanging, indented};
+use crate::mapping::trace::{Reason, Step, Trace, Verdict};
+use crate::simulator::Call;
+use crate::ziflow::model::{Field, FieldValue};
+
+/// Everything about one request.
+#[derive(Debug)]
+pub(super) struct Explanation {
+    pub(super) request: Request,
+    pub(super) base_path: String,
+    /// Where the mapping comes from.
+    pub(super) mapping: String,
+    /// The id of the person whom Ziflow has, if one was given.
+    pub(super) id: Option<String>,
+    pub(super) events: Vec<Event>,
+    pub(super) calls: Vec<Call>,
+    /// Warnings and errors that the service would log.
+    pub(super) log: Vec<String>,
+    pub(super) status: u16,
+    pub(super) answer: Value,
+}
+
+/// One time that the mapping was asked.
+#[derive(Debug)]
+struct Asked {
+    about: &'static str,
+    fields: Vec<Explained>,
+}
+
+/// A field and what becomes of it.
+#[derive(Debug)]
+struct Explained {
+    field: Field,
+    steps: Vec<Step>,
+    result: Outcome,
+}
+
+/// What becomes of a field, as far as it was decided.
+#[derive(Debug)]
+enum Outcome {
+    /// Written: from what Ziflow had, if that is known, to this; none takes the value away.
+    Written {
+        from: Option<Value>,
+        to: Option<Value>,
+    },
+    Left(&'static str),
+    Untouched(Reason),
+    Refused(String),
+}
+
+impl Explanation {
+    pub(super) fn to_json(&self) -> Value {
+        let fields = |asked: &Asked| -> Vec<Value> { asked.fields.iter().map(Explained::to_json).collect() };
+        let mapping: Vec<Value> =
+            self.asked().iter().map(|asked| json!({"about": asked.about, "fields": fields(asked)})).collect();
+        json!({
+            "request": {"method": self.request.method, "path": self.path(), "user": self.id},
+            "mapping": {"file": self.mapping, "asked": mapping},
+            "ziflow": self.calls.iter().map(call_json).collect::<Vec<_>>(),
+            "log": self.log,
+            "answer": {"status": self.status, "body": self.answer},
+        })
+    }
+
+    fn path(&self) -> String {
+        format!("{}{}", self.base_path, self.request.target)
+    }
+
+    /// The mapping's words, put together with what was decided about them.
+    fn asked(&self) -> Vec<Asked> {
+        let mut all: Vec<Asked> = Vec::new();
+        for event in &self.events {
+            match event {
+                Event::Create { mapping, resource } => {
+                    let fields = mapping.trace_create(resource).into_iter().map(created).collect();
+                    all.push(Asked { about: "a new person", fields });
+                }
+                Event::Update { mapping, before, after } => {
+                    let fields = mapping.trace_update(before, after).into_iter().map(updated).collect();
+                    all.push(Asked { about: "a change", fields });
+                }
+                Event::Planned { user, wanted, fields, notes } => {
+                    let last = all.last_mut().map(|asked| asked.fields.iter_mut());
+                    for explained in last.into_iter().flatten() {
+                        let field = explained.field;
+                        let from = user.get(field).map(|value| value.to_json());
+                        match (wanted.get(&field), fields.get(&field)) {
+                            (Some(_), Some(value)) => {
+                                let to = Some(value).filter(|value| !value.is_empty());
+                                let to = to.map(FieldValue::to_json);
+                                explained.result = Outcome::Written { from, to };
+                            }
+                            (Some(wanted), None) => {
+                                explained.result = Outcome::Left(why_left(user, field, wanted, notes));
+                            }
+                            (None, _) => {}
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+}
+
+/// A new person is active; somebody who shall not be is deactivated by a call of its own.
+fn created(trace: Trace) -> Explained {
+    let result = match trace.verdict {
+        Verdict::Value(FieldValue::Boolean(true)) if trace.field == Field::Active => {
+            Outcome::Left("is not sent: a new person is active")
+        }
+        other => outcome(other),
+    };
+    Explained { field: trace.field, steps: trace.steps, result }
+}
+
+fn updated(trace: Trace) -> Explained {
+    Explained { field: trace.field, steps: trace.steps, result: outcome(trace.verdict) }
+}
+
+fn outcome(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Value(value) => Outcome::Written { from: None, to: Some(value.to_json()) },
+        Verdict::Cleared => Outcome::Written { from: None, to: None },
+        Verdict::Nothing(reason) => Outcome::Untouched(reason),
+        Verdict::Refused(text) => Outcome::Refused(text),
+    }
+}
+
+impl Explained {
+    fn to_json(&self) -> Value {
+        let mut object = Map::new();
+        object.insert("field".to_owned(), self.field.name().into());
+        let mut add = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
+        match &self.result {
+            Outcome::Written { from, to } => {
+                add("result", "written".into());
+                add("from", from.clone().unwrap_or_default());
+                add("to", to.clone().unwrap_or_default());
+            }
+            Outcome::Left(reason) => {
+                add("result", "left".into());
+                add("reason", (*reason).into());
+            }
+            Outcome::Untouched(reason) => {
+                add("result", "left".into());
+                add("reason", reason.text().into());
+            }
+            Outcome::Refused(text) => {
+                add("result", "refused".into());
+                add("reason", text.as_str().into());
+            }
+        }
+        add("steps", json!(self.steps));
+        Value::Object(object)
+    }
+
+    /// What becomes of the field, in a line.
+    fn headline(&self) -> String {
+        let field = self.field;
+        match &self.result {
+            Outcome::Written { from: Some(from), to: Some(to) } => format!("{field}: {from} becomes {to}"),
+            Outcome::Written { from: Some(from), to: None } => format!("{field}: {from} is taken away"),
+            Outcome::Written { from: None, to: Some(to) } => format!("{field}: {to}"),
+            Outcome::Written { from: None, to: None } => format!("{field}: is to be taken away"),
+            Outcome::Left(reason) => format!("{field}: left as it is: {reason}"),
+            Outcome::Untouched(reason) => format!("{field}: {}", reason.text()),
+            Outcome::Refused(text) => format!("{field}: REFUSED: {text}"),
+        }
+    }
+
+    fn is_unchanged(&self) -> bool {
+        matches!(self.result, Outcome::Untouched(Reason::Unchanged))
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Request: {} {}", self.request.method, self.path())?;
+        if let Some(id) = &self.id {
+            writeln!(f, "Ziflow has the person {id}.")?;
+        }
+        let asked = self.asked();
+        for asked in &asked {
+            writeln!(f, "\nThe mapping ({}), asked about {}:", self.mapping, asked.about)?;
+            write_fields(f, &asked.fields)?;
+        }
+        if asked.is_empty() {
+            writeln!(f, "\nThe mapping is not asked: nothing is made or changed.")?;
+        }
+        write_calls(f, &self.calls)?;
+        if !self.log.is_empty() {
+            writeln!(f, "\nThe log would say:")?;
+            self.log.iter().try_for_each(|line| writeln!(f, "{}", hanging(line, 2, 4)))?;
+        }
+        writeln!(f, "\nThe answer: {}", self.status)?;
+        write_body(f, &self.answer)
+    }
+}
+
+fn write_fields(f: &mut fmt::Formatter<'_>, fields: &[Explained]) -> fmt::Result {
+    for explained in fields.iter().filter(|explained| !explained.is_unchanged()) {
+        writeln!(f, "{}", hanging(&explained.headline(), 2, 6))?;
+        explained.steps.iter().try_for_each(|step| writeln!(f, "{}", hanging(&sentence(step), 6, 10)))?;
+    }
+    let unchanged: Vec<_> =
+        fields.iter().filter(|field| field.is_unchanged()).map(|field| field.field.name()).collect();
+    if unchanged.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{}: nothing that they are made of is changed by this request", unchanged.join(", "));
+    writeln!(f, "{}", hanging(&text, 2, 6))
+}
+
+fn write_calls(f: &mut fmt::Formatter<'_>, calls: &[Call]) -> fmt::Result {
+    if calls.is_empty() {
+        return writeln!(f, "\nZiflow is not asked for anything.");
+    }
+    writeln!(f, "\nCalls of Ziflow:")?;
+    for (index, call) in calls.iter().enumerate() {
+        let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
+        let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        let path = percent_encoding::percent_decode_str(&call.path).decode_utf8_lossy();
+        let line = format!("{}. {} {path}{query} ({status})", index + 1, call.method);
+        writeln!(f, "{}", hanging(&line, 2, 6))?;
+        write_body(f, &call.body)?;
+    }
+    Ok(())
+}
+
+fn write_body(f: &mut fmt::Formatter<'_>, body: &Value) -> fmt::Result {
+    if body.is_null() {
+        return Ok(());
+    }
+    writeln!(f, "{}", indented(body, 5))
+}
+
+fn call_json(call: &Call) -> Value {
+    json!({
+        "method": call.method,
+        "path": call.path,
+        "query": call.query,
+        "body": call.body,
+        "status": call.status,
+    })
+}
+
+fn sentence(step: &Step) -> String {
+    match step {
+        Step::Absent { path } => format!("{path} is not there"),
+        Step::Read { path, value } => format!("{path} holds {}", quoted(value)),
+        Step::Template { value } => format!("the template makes {}", quoted(value)),
+        Step::Rule { number, when: None, .. } => format!("rule {number} holds for everybody"),
+        Step::Rule { number, when: Some(when), holds: true } => format!("rule {number} holds: {when}"),
+        Step::Rule { number, when: Some(when), holds: false } => {
+            format!("rule {number} does not hold: {when}")
+        }
+        Step::Transform { transform, value } => format!("{transform} makes {}", quoted(value)),
+        Step::Row { row, value } => format!("the row `{row}` of values says {value}"),
+        Step::Spelling { value } => format!("Ziflow spells it {}", quoted(value)),
+        Step::Unknown { value } => format!("{} is not known", quoted(value)),
+        Step::Otherwise { otherwise } => format!("otherwise: {}", plain(otherwise)),
+        Step::Default { value } => format!("default: {}", plain(value)),
+        Step::Constant { value } => format!("value: {}", plain(value)),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,192 @@
+//! A SCIM request as an operator writes it down: a JSON body alone, or a small HTTP transcript as copied from a log
+//! or a portal. What is missing is what Entra would send.
+
+use serde_json::Value;
+
+/// A request, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) method: String,
+    /// Below the base path, with the query: `/Users/1?attributes=id`.
+    pub(super) target: String,
+    pub(super) body: Option<String>,
+}
+
+/// What a transcript may write for the id of the person in `--user`.
+const ID: &str = "{id}";
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+impl Request {
+    /// Reads a request. `base_path` is where SCIM begins; `id` belongs to the person whom Ziflow has, if any.
+    pub(super) fn parse(text: &str, base_path: &str, id: Option<&str>) -> Result<Self, String> {
+        let text = text.trim_start_matches('\u{feff}').trim();
+        if text.is_empty() {
+            return Err("the request is empty".to_owned());
+        }
+        match text.split_once(char::is_whitespace) {
+            Some((method, rest)) if METHODS.contains(&method.to_ascii_uppercase().as_str()) => {
+                transcript(&method.to_ascii_uppercase(), rest, base_path, id)
+            }
+            _ => of_body(text, id),
+        }
+    }
+}
+
+/// `METHOD target [HTTP/1.1]`, headers, an empty line, the body. Headers say nothing that matters here; a token
+/// among them is not looked at.
+fn transcript(method: &str, rest: &str, base_path: &str, id: Option<&str>) -> Result<Request, String> {
+    let (line, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+    let target = match line.trim().rsplit_once(' ') {
+        Some((target, version)) if version.starts_with("HTTP/") => target,
+        _ => line.trim(),
+    };
+    let target = below(target.trim(), base_path)?;
+    if target.contains(ID) && id.is_none() {
+        return Err(format!("the request names {ID}, and --user says nobody whose id that could be"));
+    }
+    let body = body_after_headers(rest)?;
+    Ok(Request { method: method.to_owned(), target: target.replace(ID, &encoded(id)), body })
+}
+
+fn body_after_headers(text: &str) -> Result<Option<String>, String> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        let name = line.split_once(':').map(|(name, _)| name.trim());
+        match line.trim() {
+            "" => rest = after,
+            // Whoever wrote no headers may have left out the empty line as well.
+            text if text.starts_with(['{', '[']) => return Ok(Some(rest.trim().to_owned())),
+            _ if name.is_some_and(is_header_name) => rest = after,
+            text => return Err(format!("`{text}` is neither a header nor the beginning of a JSON body")),
+        }
+    }
+    Ok(None)
+}
+
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// The part of a path, or of a whole URL, that stands below the base path.
+fn below(target: &str, base_path: &str) -> Result<String, String> {
+    let path = match target.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map(|(_, path)| format!("/{path}")).unwrap_or_default(),
+        None => format!("/{}", target.trim_start_matches('/')),
+    };
+    let inside = path.strip_prefix(base_path).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    let target = inside.unwrap_or(&path);
+    if target.trim_matches('/').is_empty() {
+        return Err(format!("`{target}` names no endpoint; they look like {base_path}/Users/{ID}"));
+    }
+    // A filter is written down with its blanks more often than without.
+    Ok(target.replace(' ', "%20"))
+}
+
+/// What the schema of a body asks for.
+fn of_body(text: &str, id: Option<&str>) -> Result<Request, String> {
+    let body: Value = serde_json::from_str(text)
+        .map_err(|error| format!("neither an HTTP request (`PATCH /Users/{ID}`) nor JSON: {error}"))?;
+    let schemas = body.get("schemas").and_then(Value::as_array);
+    let says = |word: &str| {
+        let texts = schemas.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_ascii_lowercase).any(|schema| schema.ends_with(word))
+    };
+    let person = format!("/Users/{}", encoded(id));
+    let (method, target) = if says(":patchop") || body.get("Operations").is_some() && !says(":bulkrequest") {
+        if id.is_none() {
+            return Err("a PATCH changes somebody: give the person with --user".to_owned());
+        }
+        ("PATCH", person.as_str())
+    } else if says(":bulkrequest") {
+        ("POST", "/Bulk")
+    } else if says(":searchrequest") {
+        ("POST", "/Users/.search")
+    } else if id.is_some() {
+        ("PUT", person.as_str())
+    } else {
+        ("POST", "/Users")
+    };
+    Ok(Request { method: method.to_owned(), target: target.to_owned(), body: Some(text.to_owned()) })
+}
+
+fn encoded(id: Option<&str>) -> String {
+    percent_encoding::utf8_percent_encode(id.unwrap_or_default(), percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATCH: &str = r#"{"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": []}"#;
+
+    fn parsed(text: &str, id: Option<&str>) -> Result<(String, String, Option<String>), String> {
+        Request::parse(text, "/scim/v2", id).map(|request| (request.method, request.target, request.body))
+    }
+
+    #[test]
+    fn a_body_says_what_is_asked_for() {
+        let user = r#"{"userName": "jo@example.com"}"#;
+        let bulk = r#"{"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": []}"#;
+        let search = r#"{"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]}"#;
+        for (body, id, method, target) in [
+            (user, None, "POST", "/Users"),
+            (user, Some("a|1"), "PUT", "/Users/a%7C1"),
+            (PATCH, Some("1"), "PATCH", "/Users/1"),
+            (bulk, None, "POST", "/Bulk"),
+            (search, None, "POST", "/Users/.search"),
+        ] {
+            let expected = (method.to_owned(), target.to_owned(), Some(body.to_owned()));
+            assert_eq!(parsed(body, id), Ok(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_transcript_is_taken_as_it_was_copied() {
+        for (text, method, target, body) in [
+            ("GET /scim/v2/Users/1", "GET", "/Users/1", None),
+            ("get Users", "GET", "/Users", None),
+            (
+                "DELETE https://scim.example.com/scim/v2/Users/1 HTTP/1.1\r\nHost: x\r\n",
+                "DELETE",
+                "/Users/1",
+                None,
+            ),
+            (
+                "PATCH /Users/{id} HTTP/1.1\r\nAuthorization: Bearer x\r\n\r\n{\"a\": 1}\r\n",
+                "PATCH",
+                "/Users/7",
+                Some("{\"a\": 1}"),
+            ),
+            ("POST /Users\n{\n}", "POST", "/Users", Some("{\n}")),
+            (
+                "GET /Users?filter=userName eq \"a\" HTTP/1.1",
+                "GET",
+                "/Users?filter=userName%20eq%20\"a\"",
+                None,
+            ),
+            ("GET /scim/v2ish/x", "GET", "/scim/v2ish/x", None),
+        ] {
+            let expected = (method.to_owned(), target.to_owned(), body.map(str::to_owned));
+            assert_eq!(parsed(text, Some("7")), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_a_word_about_it() {
+        for (text, expected) in [
+            ("", "the request is empty"),
+            ("{", "neither an HTTP request"),
+            ("GET", "neither an HTTP request"),
+            ("GET /scim/v2", "names no endpoint"),
+            ("PATCH /Users/{id}", "--user"),
+            (PATCH, "--user"),
+            ("POST /Users\nnonsense", "neither a header nor"),
+        ] {
+            let error = parsed(text, None).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

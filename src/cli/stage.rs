@@ -1,0 +1,86 @@
+//! A simulated Ziflow and the bridge before it, in one process: the bridge that `serve` runs, with nobody's account
+//! behind it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::bridge::Bridge;
+use crate::cli::serve;
+use crate::config::{self, Report};
+use crate::server;
+use crate::simulator::{self, Simulator};
+
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) ziflow: Simulator,
+    pub(super) bridge: Arc<Bridge>,
+    /// Where the bridge answers, base path included.
+    pub(super) url: String,
+    pub(super) base_path: String,
+    /// Where the mapping comes from.
+    pub(super) mapping_file: String,
+    service: JoinHandle<()>,
+}
+
+/// Why there is no stage.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Failed(String),
+    /// The settings or the mapping cannot be used.
+    Configuration(Vec<Report>),
+}
+
+impl From<String> for Trouble {
+    fn from(message: String) -> Self {
+        Self::Failed(message)
+    }
+}
+
+impl Stage {
+    /// Puts both up, the bridge on this listener. `variables` are settings beside the file; those that would leave
+    /// the stage are overruled.
+    pub(super) async fn set_up(
+        listener: TcpListener,
+        file: Option<&Path>,
+        mut variables: BTreeMap<String, String>,
+    ) -> Result<Self, Trouble> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let ziflow = simulator::start(any, simulator::Settings::default()).await;
+        let ziflow = ziflow.map_err(|error| format!("the simulated Ziflow cannot start: {error}"))?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        variables.extend(overruled(&ziflow));
+        let settings = config::load(file, variables.into_iter()).map_err(Trouble::Configuration)?;
+        let tenant_url = settings.server.tenant_url(settings.server.listen);
+        let base_path = settings.server.base_path.clone();
+        let url = format!("http://{address}{base_path}");
+        let mapping_file = settings.mapping_file.clone();
+        let bridge = serve::assemble(&settings, &tenant_url)?;
+        let (tokens, limits) = (settings.tokens, settings.server);
+        let forever = std::future::pending();
+        let service = server::run(listener, Arc::clone(&bridge), tokens, limits, tenant_url, forever);
+        Ok(Self { ziflow, bridge, url, base_path, mapping_file, service: tokio::spawn(service) })
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.service.abort();
+    }
+}
+
+fn overruled(ziflow: &Simulator) -> impl Iterator<Item = (String, String)> {
+    let variables = [
+        ("BRIDGE_ADMIN__LISTEN", "off".to_owned()),
+        // The token is then the API key.
+        ("BRIDGE_AUTH__TOKENS", "[]".to_owned()),
+        ("BRIDGE_ZIFLOW__BASE_URL", ziflow.base_url()),
+        ("BRIDGE_ZIFLOW__API_KEY", ziflow.key().to_owned()),
+        ("BRIDGE_STORE__URL", "memory:".to_owned()),
+    ];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value))
+}

@@ -1,0 +1,167 @@
+//! `explain` as an operator uses it: requests in files, and what is said about them.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Folder, command};
+
+const JO: &str = r#"{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": " Jo@Example.com",
+    "name": {"givenName": "Jo", "familyName": "Lee"}, "preferredLanguage": "de-AT"}"#;
+
+const JO_IN_ZIFLOW: &str = r#"{"id": "auth0|7", "email": "jo@example.com", "first_name": "Jo", "last_name": "Lee",
+    "language": "de", "roles": ["user", "admin"]}"#;
+
+const PATCH: &str = r#"PATCH /scim/v2/Users/{id} HTTP/1.1
+Authorization: Bearer somebody-elses
+
+{"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [
+    {"op": "Replace", "path": "preferredLanguage", "value": "fr-FR"},
+    {"op": "Add", "path": "title", "value": "CTO"},
+    {"op": "Add", "path": "roles", "value": [{"value": "ZiflowManager"}]}]}"#;
+
+/// What `explain` prints, on which exit code.
+fn explain(arguments: &[&str], files: &[(&str, &str)]) -> (String, String, Option<i32>) {
+    let folder = Folder::new();
+    for (name, text) in files {
+        folder.file(name, text);
+    }
+    let mut command = command(&["explain"], &[]);
+    let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+fn explained(arguments: &[&str], files: &[(&str, &str)]) -> Value {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", "json"]).collect();
+    let (out, error, code) = explain(&arguments, files);
+    assert_eq!(code, Some(0), "{error}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// What is said about a field.
+fn field<'a>(explained: &'a Value, name: &str) -> &'a Value {
+    let fields = explained["mapping"]["asked"][0]["fields"].as_array().unwrap();
+    fields.iter().find(|field| field["field"] == name).unwrap()
+}
+
+#[test]
+fn a_new_person_is_explained_without_an_account() {
+    let explained = explained(&["jo.json"], &[("jo.json", JO)]);
+    let email = field(&explained, "email");
+    assert_eq!(email["to"], "jo@example.com");
+    assert_eq!(email["steps"][0], json!({"step": "read", "path": "userName", "value": " Jo@Example.com"}));
+    assert_eq!(
+        field(&explained, "language")["steps"][1],
+        json!({"step": "row", "row": "de-*", "value": "de"})
+    );
+    assert_eq!(field(&explained, "phone")["result"], "left");
+    let calls = explained["ziflow"].as_array().unwrap();
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!((&calls[0]["method"], &calls[0]["path"]), (&json!("POST"), &json!("/v1/users")));
+    assert_eq!(calls[0]["body"]["language"], "de");
+    assert_eq!(explained["answer"]["status"], 201);
+    assert_eq!(explained["answer"]["body"]["userName"], " Jo@Example.com");
+    let location = explained["answer"]["body"]["meta"]["location"].as_str().unwrap();
+    assert!(location.starts_with("http://127.0.0.1:8080/scim/v2/Users/"), "{location}");
+}
+
+#[test]
+fn a_change_says_what_is_written_and_why_the_rest_is_not() {
+    let files = [("jo.json", JO_IN_ZIFLOW), ("patch", PATCH)];
+    let explained = explained(&["--user", "jo.json", "patch"], &files);
+    let language = field(&explained, "language");
+    assert_eq!((&language["from"], &language["to"]), (&json!("de"), &json!("fr")));
+    assert_eq!(field(&explained, "roles")["to"], json!(["user", "admin", "manager"]));
+    let email = field(&explained, "email")["reason"].as_str().unwrap();
+    assert!(email.contains("changes nothing"), "{email}");
+    let calls = explained["ziflow"].as_array().unwrap();
+    let made: Vec<_> = calls.iter().map(|call| call["method"].as_str().unwrap()).collect();
+    assert_eq!(made, ["GET", "PUT"]);
+    assert_eq!(calls[1]["path"], "/v1/users/auth0%7C7");
+    assert_eq!(calls[1]["body"], json!({"language": "fr", "roles": ["user", "admin", "manager"]}));
+    assert_eq!(explained["answer"]["body"]["title"], "CTO");
+}
+
+#[test]
+fn a_scim_user_is_somebody_whom_the_bridge_made() {
+    let made = r#"{"id": "auth0|9", "userName": "jo@example.com", "name": {"givenName": "Jo", "familyName": "Lee"},
+        "roles": [{"value": "ZiflowAdmin"}], "meta": {"resourceType": "User"}}"#;
+    let patch = r#"{"Operations": [{"op": "Remove", "path": "roles"},
+        {"op": "Replace", "path": "name.givenName", "value": "Jo "}]}"#;
+    let explained = explained(&["--user", "jo.json", "p.json"], &[("jo.json", made), ("p.json", patch)]);
+    assert_eq!(explained["request"]["user"], "auth0|9");
+    // The bridge gave the role, so it takes it away.
+    assert_eq!(field(&explained, "roles")["to"], json!(["user"]));
+    assert_eq!(explained["answer"]["status"], 200);
+}
+
+#[test]
+fn refusals_are_explained_with_the_answer_that_entra_gets() {
+    let nobody = r#"{"userName": "jo", "name": {"givenName": "Jo"}}"#;
+    let explained = explained(&["x.json"], &[("x.json", nobody)]);
+    assert_eq!(field(&explained, "last_name")["result"], "refused");
+    assert_eq!(explained["answer"]["status"], 400);
+    assert_eq!(explained["ziflow"], json!([]));
+    let detail = explained["answer"]["body"]["detail"].as_str().unwrap();
+    assert!(detail.contains("name.familyName") && detail.contains("userName"), "{detail}");
+}
+
+#[test]
+fn settings_and_a_mapping_to_try_are_followed() {
+    let settings = "policy:\n  on_deactivate: ignore\nziflow:\n  api_key_file: nowhere\n";
+    let mapping =
+        "user:\n  email: { from: userName }\n  active: { from: active }\n  company: { value: Trial }\n";
+    let patch = r#"{"Operations": [{"op": "replace", "path": "active", "value": false}]}"#;
+    let files = [
+        ("bridge.yaml", settings),
+        ("mapping.yaml", mapping),
+        ("trial.yaml", mapping),
+        ("jo.json", JO_IN_ZIFLOW),
+        ("patch.json", patch),
+        ("new.json", JO),
+    ];
+    let config = ["--config", "bridge.yaml", "--mapping", "trial.yaml"];
+    let ignored = explained(&[&config[..], &["--user", "jo.json", "patch.json"]].concat(), &files);
+    assert!(field(&ignored, "active")["reason"].as_str().unwrap().contains("on_deactivate"), "{ignored}");
+    assert!(ignored["log"][0].as_str().unwrap().contains("on_deactivate"), "{ignored}");
+    let created = explained(&[&config[..], &["new.json"]].concat(), &files);
+    assert_eq!(field(&created, "company")["to"], "Trial");
+    assert!(created["mapping"]["file"].as_str().unwrap().contains("trial.yaml"), "{created}");
+}
+
+#[test]
+fn the_text_is_for_80_columns() {
+    let files = [("jo.json", JO_IN_ZIFLOW), ("patch", PATCH)];
+    let (out, _, code) = explain(&["--user", "jo.json", "patch"], &files);
+    assert_eq!(code, Some(0));
+    for line in out.lines() {
+        assert!(line.chars().count() <= 80 || !line.trim().contains(' '), "{line}");
+    }
+    for expected in [
+        "language: \"de\" becomes \"fr\"",
+        "Calls of Ziflow:",
+        "The answer: 200",
+        "{\"value\":\"ZiflowManager\"}",
+    ] {
+        assert!(out.contains(expected), "`{expected}` not in:\n{out}");
+    }
+    let (_, error, code) = explain(&["patch"], &files);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("--user"), "{error}");
+}
+
+#[test]
+fn standard_input_is_read() {
+    let mut child = command(&["explain", "-", "--format", "json"], &[])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"GET /Users?filter=userName eq \"nobody@example.com\"").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(explained["answer"]["body"]["totalResults"], 0, "{explained}");
+    assert_eq!(explained["mapping"]["asked"], json!([]));
+}
