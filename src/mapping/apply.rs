@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde_json::json;
+
 use super::Mapping;
-use super::field::{FieldMapping, Otherwise, Outcome};
+use super::field::{FieldMapping, Otherwise, Outcome, Source};
 use super::trace::{Step, Witness};
+use crate::scim::path::Path;
 use crate::scim::resource::Resource;
 use crate::ziflow::model::{Field, FieldType, FieldValue, Fields};
 
@@ -66,10 +69,14 @@ impl Mapping {
     /// address from anything else, or when what it makes of the name is no address.
     pub fn email_of_user_name(&self, user_name: &str) -> Option<String> {
         let mapping = self.field(Field::Email)?;
-        let first = mapping.paths().first()?;
-        let decides = first.schema.is_none() && first.attribute == "userName";
-        let name = decides.then(|| user_name.to_owned()).into_iter();
-        address(mapping.convert(name, |value| Step::Read { path: first.to_string(), value }, &mut ()))
+        let is_name = |path: &Path| path.schema.is_none() && path.attribute == "userName";
+        let decides = match &mapping.source {
+            Source::From(paths) => paths.first().is_some_and(is_name),
+            Source::Template(template) => template.values().all(is_name),
+            Source::Constant(_) | Source::Rules(_) => false,
+        };
+        let named = json!({ "userName": user_name }).as_object().cloned().unwrap_or_default();
+        decides.then(|| address(mapping.outcome(&Resource::from_stored(named), &mut ())))?
     }
 
     /// The e-mail address that this person has in Ziflow.
@@ -456,7 +463,8 @@ mod tests {
             ("from: userName", "jo", None),
             ("from: [title, userName]", "a@b", None),
             ("from: 'emails[type eq \"work\"].value'", "a@b", None),
-            ("template: '{userName}'", "a@b", None),
+            ("template: '{userName}@b'", "a", Some("a@b")),
+            ("template: '{userName}@{title}'", "a", None),
         ] {
             let (mapping, _) = Mapping::compile(&format!("user:\n  email: {{ {email} }}\n")).unwrap();
             assert_eq!(mapping.email_of_user_name(user_name).as_deref(), expected, "{email}");

@@ -23,7 +23,12 @@ pub(super) fn keys(spec: &FieldSpec, mapping: &FieldMapping, problems: &mut Prob
     useless(spec.values.as_ref(), !from, "it looks up what `from` gives", problems);
     useless(spec.otherwise.as_ref(), any, "without `values`, any text fits this field", problems);
     useless(spec.owns.as_ref(), !mapping.field.is_list(), "it is for lists, `roles` and `group`", problems);
-    useless(spec.direction.as_ref(), to_scim && !from, "only `from` can be turned round", problems);
+    useless(
+        spec.direction.as_ref(),
+        to_scim && !text,
+        "only `from` and `template` can be turned round",
+        problems,
+    );
     let unsent = "with `direction: to_scim` nothing is sent to Ziflow";
     useless(spec.default.as_ref(), to_scim && text, unsent, problems);
     useless(spec.required.as_ref(), to_scim && text, unsent, problems);

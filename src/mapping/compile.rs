@@ -7,7 +7,7 @@ use super::spec::{self, Direction, FieldSpec, Literal, Placed, RuleSpec, Spec};
 use super::table::Table;
 use super::template::Template;
 use super::transform::Transform;
-use super::{Fill, check, source, value};
+use super::{Fill, backwards, check, source, value};
 use crate::scim::path::Path;
 use crate::scim::schema::USER_TYPE;
 use crate::yaml::{Problem, Problems, nearest};
@@ -28,6 +28,7 @@ impl Mapping {
 
 fn mapping(spec: &Spec, problems: &mut Problems) -> Option<Mapping> {
     let mut fields: Vec<FieldMapping> = spec.user.iter().filter_map(|spec| field(spec, problems)).collect();
+    backwards::decide(spec, &mut fields, problems);
     check::presence(spec, problems);
     check::shared_paths(spec, &fields, problems);
     fields.sort_by_key(|mapping| mapping.field);
@@ -81,6 +82,7 @@ fn field(spec: &FieldSpec, problems: &mut Problems) -> Option<FieldMapping> {
         required: field == Field::Email || spec.required.as_ref().is_some_and(|required| required.value),
         direction,
         owns: spec.owns.as_ref().is_some_and(|owns| owns.value),
+        takes_apart: false,
     };
     check::keys(spec, &mapping, problems);
     check::email(spec, &mapping, problems);

@@ -26,6 +26,8 @@ pub(super) struct FieldMapping {
     pub(super) required: bool,
     pub(super) direction: Direction,
     pub(super) owns: bool,
+    /// Whether Ziflow's text can be taken apart along the template.
+    pub(super) takes_apart: bool,
 }
 
 /// Where a value comes from.
@@ -239,11 +241,19 @@ impl FieldMapping {
         unique(names).join(", ")
     }
 
-    /// Whether Ziflow's value is shown in SCIM. Templates, constants and rules cannot be turned round.
+    /// Whether Ziflow's value is shown in SCIM. Constants and rules cannot be turned round, templates sometimes.
     pub(super) fn reads_back(&self) -> bool {
         self.field != Field::Active
             && self.direction != Direction::ToZiflow
-            && matches!(self.source, Source::From(_))
+            && (matches!(self.source, Source::From(_)) || self.takes_apart)
+    }
+
+    /// Whether the resource has anything that the value comes from.
+    pub(super) fn has_source(&self, resource: &Resource) -> bool {
+        match &self.source {
+            Source::Template(template) => template.values().any(|path| resource.first(path).is_some()),
+            _ => self.winner(resource).is_some(),
+        }
     }
 
     pub(super) fn writes(&self) -> bool {

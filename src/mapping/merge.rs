@@ -5,9 +5,10 @@
 
 use serde_json::{Map, Value};
 
-use super::field::{FieldMapping, Outcome};
+use super::field::{FieldMapping, Outcome, Source};
 use super::memory::{Held, Memory};
 use super::spec::Direction;
+use super::template::Template;
 use super::{Fill, Mapping, source, value};
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
@@ -106,13 +107,16 @@ impl FieldMapping {
         let spelling = wanted.is_some() && bare(wanted) == bare(got);
         let was_held =
             memory.held.get(self.field.name()).is_some_and(|held| held.fits(self.field, None, got));
-        let uncleared = wanted.is_none() && (self.winner(before).is_some() || was_held);
+        let uncleared = wanted.is_none() && (self.has_source(before) || was_held);
         let allowed = self.field == Field::Email || spelling || uncleared;
         (allowed && !self.agree(wanted, got)).then(|| Held::new(wanted, got))
     }
 
     /// Puts Ziflow's value where the field is read from.
     fn show(&self, shown: &mut Resource, got: Option<FieldValue>) {
+        if let Source::Template(template) = &self.source {
+            return show_parts(template, shown, got.as_ref());
+        }
         let Some(path) = self.winner(shown).or_else(|| self.paths().first()).cloned() else { return };
         match got {
             Some(FieldValue::List(items)) => self.show_list(shown, &path, &items),
@@ -165,6 +169,19 @@ impl FieldMapping {
     fn word(&self, path: &Path, text: &str) -> Option<Value> {
         let word = self.table.as_ref().and_then(|table| table.backwards(text));
         source::typed(path, word.unwrap_or(text))
+    }
+}
+
+/// Ziflow's text taken apart; where that cannot be done, nothing is known about the parts.
+fn show_parts(template: &Template<Path>, shown: &mut Resource, got: Option<&FieldValue>) {
+    let text = got.map(value::texts).and_then(|texts| texts.into_iter().next()).unwrap_or_default();
+    let parts = template.take_apart(&text).unwrap_or_default();
+    for path in template.values() {
+        let part = parts.iter().find(|(whose, _)| *whose == path);
+        let word = part.and_then(|(_, text)| source::typed(path, text));
+        if !word.is_some_and(|word| shown.set(path, word)) {
+            shown.remove(path);
+        }
     }
 }
 
@@ -408,6 +425,30 @@ mod tests {
             "emails": [{"type": "work", "value": "jo.lee@example.com"}],
         });
         assert_eq!(shown.into_json(), expected);
+    }
+
+    #[test]
+    fn a_template_is_taken_apart_where_ziflow_differs() {
+        let entries = "company: { template: '{title} at {nickName}' }";
+        let mut jo = Person::new(mapping(entries), json!({"company": "CTO at Acme"}));
+        assert_eq!((jo.value("title"), jo.value("nickName")), (json!("CTO"), json!("Acme")));
+        jo.create(
+            json!({"userName": "jo@example.com", "title": "CEO", "nickName": "Acme"}),
+            json!({"company": "CEO at Acme"}),
+        );
+        for (ziflow, title, nick_name) in [
+            ("CEO at Acme", json!("CEO"), json!("Acme")),
+            ("CEO of all at Umbrella", json!("CEO of all"), json!("Umbrella")),
+            ("Umbrella", Value::Null, Value::Null),
+            ("a at b at c", Value::Null, Value::Null),
+        ] {
+            jo.ziflow["company"] = ziflow.into();
+            assert_eq!((jo.value("title"), jo.value("nickName")), (title, nick_name), "{ziflow}");
+        }
+        // As Entra wrote it, although it could not be taken apart.
+        let alone = json!({"userName": "jo@example.com", "title": "CEO"});
+        jo.create(alone, json!({"company": "CEO at"}));
+        assert_eq!((jo.value("title"), jo.value("nickName")), (json!("CEO"), Value::Null));
     }
 
     #[test]

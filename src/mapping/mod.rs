@@ -6,6 +6,7 @@
 //! touched.
 
 pub mod apply;
+mod backwards;
 mod check;
 mod compile;
 pub mod examples;

@@ -82,6 +82,67 @@ impl<T> Template<T> {
     }
 }
 
+/// Reading backwards.
+impl<T: PartialEq> Template<T> {
+    /// Why a text made by the template could be taken apart in several ways.
+    pub(super) fn ambiguity(&self) -> Option<&'static str> {
+        let values: Vec<&T> = self.values().collect();
+        let earlier = |index: usize| values.iter().take(index);
+        let twice =
+            values.iter().enumerate().any(|(index, value)| earlier(index).any(|other| other == value));
+        let side_by_side = self.between().iter().any(|text| text.is_empty());
+        if twice {
+            Some("a placeholder stands in it twice")
+        } else {
+            side_by_side.then_some("two placeholders stand side by side, with nothing between them")
+        }
+    }
+
+    /// Whether the template's own text stays as it is under this change.
+    pub(super) fn survives(&self, change: impl Fn(&str) -> String) -> bool {
+        // The digits stand for the values, so that what only tidies the ends does no harm.
+        let samples = self.texts().into_iter().map(|text| format!("0{text}0"));
+        samples.into_iter().all(|sample| change(&sample) == sample)
+    }
+
+    /// The values in a text that the template could have made; none where it could have made it in several ways.
+    pub(super) fn take_apart<'t>(&self, text: &'t str) -> Option<Vec<(&T, &'t str)>> {
+        let texts = self.texts();
+        let inner = text.strip_prefix(*texts.first()?)?.strip_suffix(*texts.last()?)?;
+        let (mut from_left, mut rest) = (Vec::new(), inner);
+        for text in self.between() {
+            let (value, after) = rest.split_once(text)?;
+            from_left.push(value);
+            rest = after;
+        }
+        from_left.push(rest);
+        let (mut from_right, mut rest) = (Vec::new(), inner);
+        for text in self.between().iter().rev() {
+            let (before, value) = rest.rsplit_once(text)?;
+            from_right.push(value);
+            rest = before;
+        }
+        from_right.push(rest);
+        let one_way = from_left.iter().eq(from_right.iter().rev());
+        let filled = from_left.iter().all(|value| !value.trim().is_empty());
+        (one_way && filled).then(|| self.values().zip(from_left).collect())
+    }
+
+    /// The template's own texts: before the first placeholder, between them, after the last.
+    fn texts(&self) -> Vec<&str> {
+        let parts = self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Value(_) => None,
+        });
+        parts.collect()
+    }
+
+    fn between(&self) -> Vec<&str> {
+        let texts = self.texts();
+        texts.get(1..texts.len().saturating_sub(1)).unwrap_or_default().to_vec()
+    }
+}
+
 /// The end of a placeholder. Braces inside quotes belong to a filter: `emails[type eq "}"].value`.
 fn closing_brace(text: &str) -> Option<usize> {
     let mut quoted = false;
@@ -119,6 +180,40 @@ mod tests {
         ] {
             assert_eq!(render(template, a, b).as_deref(), expected, "{template}");
         }
+    }
+
+    #[test]
+    fn texts_are_taken_apart_where_there_is_one_way() {
+        for (template, text, expected) in [
+            ("{a} - {b}", "x - y z", Some("a=x b=y z")),
+            ("Team {a}!", "Team x y!", Some("a=x y")),
+            ("{a} {b}", "x y z", None),
+            ("{a}--{b}", "x---y", None),
+            ("{a} - {b}", "x", None),
+            ("{a} - {b}", " - y", None),
+            ("Team {a}", "x", None),
+            ("ab{a}bc", "abc", None),
+            ("{a}/{b}/{c}", "x/y/z", Some("a=x b=y c=z")),
+        ] {
+            let template = Template::parse(template, |name| Some(name.to_owned())).unwrap().unwrap();
+            let told = |values: Vec<(&String, &str)>| {
+                values.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!(template.take_apart(text).map(told).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_taken_apart_in_several_ways_is_known_beforehand() {
+        for (template, ambiguous) in
+            [("{a}{b}", true), ("{a} {a}", true), ("{a}", false), ("x{a} {b}y", false)]
+        {
+            let template = Template::parse(template, |name| Some(name.to_owned())).unwrap().unwrap();
+            assert_eq!(template.ambiguity().is_some(), ambiguous);
+        }
+        let template = Template::parse("{a} of {b}", |name| Some(name.to_owned())).unwrap().unwrap();
+        assert!(template.survives(str::to_lowercase) && !template.survives(str::to_uppercase));
+        assert!(!template.survives(|text| text.replace(' ', "")));
     }
 
     #[test]
