@@ -20,6 +20,7 @@ use crate::scim::schema::USER_TYPE;
 use crate::store::Person;
 use crate::ziflow;
 use crate::ziflow::model::User;
+use crate::ziflow::rehearsal;
 use crate::ziflow::snapshot::Snapshot;
 
 /// Kinds of keys that people are found by in the store.
@@ -103,6 +104,12 @@ impl Users<'_> {
 
     /// The person with this id, at most the read cache's age old.
     pub(super) async fn look(&self, id: &str) -> Result<Seen, Error> {
+        if rehearsal::is_ours(id) && !self.bridge.policy.dry_run {
+            return Err(Error::not_found(
+                "this id was given in a dry run, and the person was never made; restart provisioning in Entra so that \
+                 it forgets the id",
+            ));
+        }
         let calls = self.call.made();
         let row = self.bridge.store.person(id).await?;
         let tombstone = self.bridge.store.tombstone(id).await?;

@@ -83,6 +83,7 @@ pub struct Policy {
     pub on_email_change: OnEmailChange,
     pub invitation: Invitation,
     pub protected_emails: Vec<String>,
+    pub dry_run: bool,
 }
 
 /// `ziflow.*` of the settings, as far as they concern what is written.
@@ -267,13 +268,17 @@ impl Bridge {
             }
             None => Component::fine("limiter", &format!("{} waiting", client.limit().waiting())),
         };
-        vec![
+        let mut parts = vec![
             store.map_or_else(|| Component::fine("store", ""), |error| Component::failing("store", &error)),
             Component::fine("mapping", "in force"),
             key,
             upstream,
             limiter,
-        ]
+        ];
+        if self.policy.dry_run {
+            parts.push(Component::fine("dry_run", "writes are told in the log and not sent"));
+        }
+        parts
     }
 
     fn protection(&self, user: &User) -> Option<Protection> {

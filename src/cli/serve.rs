@@ -49,6 +49,13 @@ async fn serve(settings: Settings) -> Result<(), String> {
             "the store is in memory: what Ziflow has no field for is forgotten at every restart (store.url)"
         );
     }
+    if settings.policy.dry_run {
+        warn!(
+            "dry run: what Ziflow has is read, and nothing is written, neither there nor in the store. Before the real \
+             run, restart provisioning in Entra with its links cleared: it keeps the ids of people who are not there \
+             (policy.dry_run)"
+        );
+    }
     let listener = bind(settings.server.listen, "server.listen").await?;
     let admin = match settings.admin_listen {
         Some(address) => Some(bind(address, "admin.listen").await?),
@@ -80,8 +87,11 @@ async fn serve(settings: Settings) -> Result<(), String> {
 
 /// The rooms put together.
 pub(super) fn assemble(settings: &Settings, tenant_url: &str) -> Result<Arc<Bridge>, String> {
-    let store = Store::open(&settings.store).map_err(|error| error.to_string())?;
+    let dry_run = settings.policy.dry_run;
+    let open = if dry_run { Store::open_copy } else { Store::open };
+    let store = open(&settings.store).map_err(|error| error.to_string())?;
     let client = Client::new(&settings.connection, &settings.client, &settings.pace)?;
+    let client = if dry_run { client.rehearsing() } else { client };
     let directory = Directory::new(Arc::new(client), settings.directory.clone());
     Ok(Arc::new(Bridge::new(
         directory,

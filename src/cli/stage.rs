@@ -81,6 +81,8 @@ fn overruled(ziflow: &Simulator) -> impl Iterator<Item = (String, String)> {
         ("BRIDGE_ZIFLOW__BASE_URL", ziflow.base_url()),
         ("BRIDGE_ZIFLOW__API_KEY", ziflow.key().to_owned()),
         ("BRIDGE_STORE__URL", "memory:".to_owned()),
+        // The simulated Ziflow may be written.
+        ("BRIDGE_POLICY__DRY_RUN", "false".to_owned()),
     ];
     variables.into_iter().map(|(name, value)| (name.to_owned(), value))
 }

@@ -86,6 +86,7 @@ pub(super) fn keys() -> Vec<Key> {
         ("policy.on_email_change", Choice(&["keep", "refuse"])),
         ("policy.invitation", Choice(&["email", "none"])),
         ("policy.protected_emails", Emails),
+        ("policy.dry_run", Boolean),
         ("mapping.file", Text),
         ("log.level", Choice(&["error", "warn", "info", "debug", "trace"])),
         ("log.format", Choice(&["auto", "text", "json"])),

@@ -109,6 +109,11 @@ impl Store {
         Ok(Self { connection: Arc::new(Mutex::new(sqlite::open(location)?)) })
     }
 
+    /// What the store holds, for a dry run: in memory, and the store itself stays as it is.
+    pub fn open_copy(location: &Location) -> Result<Self, Error> {
+        Ok(Self { connection: Arc::new(Mutex::new(sqlite::open_copy(location)?)) })
+    }
+
     /// Whether the store still answers.
     pub async fn ping(&self) -> Result<(), Error> {
         self.run(|connection| sqlite::ping(connection)).await

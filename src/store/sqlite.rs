@@ -4,12 +4,15 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::store::{Error, Intent, Location, Person, Tombstone};
 
 /// Raised with every change of the tables; `migrate` leads from each one to the next.
 const VERSION: i64 = 1;
+
+const HELD: &str = "another process holds the file; stop it, or give this one its own `store.url`";
 
 const TABLES: &str = "
     CREATE TABLE people (
@@ -41,13 +44,34 @@ const TABLES: &str = "
 ";
 
 pub(super) fn open(location: &Location) -> Result<Connection, Error> {
-    let mut connection = match location {
+    let connection = match location {
         Location::Memory => Connection::open_in_memory()?,
         Location::File(path) => open_file(path)?,
     };
+    prepare(connection)
+}
+
+fn prepare(mut connection: Connection) -> Result<Connection, Error> {
     connection.pragma_update(None, "foreign_keys", true)?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// What the file holds, in memory; nothing when there is no file. The file stays as it is.
+pub(super) fn open_copy(location: &Location) -> Result<Connection, Error> {
+    let mut copy = Connection::open_in_memory()?;
+    if let Location::File(path) = location
+        && path.exists()
+    {
+        let told = |error: rusqlite::Error| held(path, &error);
+        let original = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(told)?;
+        let backup = Backup::new(&original, &mut copy).map_err(told)?;
+        // All pages in one step.
+        if backup.step(-1).map_err(told)? != StepResult::Done {
+            return Err(Error(format!("{}: {HELD}", path.display())));
+        }
+    }
+    prepare(copy)
 }
 
 fn open_file(path: &Path) -> Result<Connection, Error> {
@@ -58,16 +82,16 @@ fn open_file(path: &Path) -> Result<Connection, Error> {
     // One process per file: a second one would not see what the first keeps in memory. Under WAL the lock
     // is taken by the first read.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(|error| told(&error))?;
-    let held = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy) => {
-            told(&"another process holds the file; stop it, or give this one its own `store.url`")
-        }
-        _ => told(&error),
-    };
+    let held = |error: rusqlite::Error| held(path, &error);
     connection.pragma_update(None, "journal_mode", "WAL").map_err(held)?;
     // An intent that a power cut could lose would be no intent.
     connection.pragma_update(None, "synchronous", "FULL").map_err(held)?;
     Ok(connection)
+}
+
+fn held(path: &Path, error: &rusqlite::Error) -> Error {
+    let busy = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+    Error(format!("{}: {}", path.display(), if busy { HELD.to_owned() } else { error.to_string() }))
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {

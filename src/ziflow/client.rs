@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::ziflow::error::Error;
 use crate::ziflow::model::{Fields, User};
 use crate::ziflow::rate_limit::{self, RateLimit};
+use crate::ziflow::rehearsal::{self, Rehearsal};
 use crate::ziflow::sender::{Sender, nonsense};
 use crate::ziflow::transport::{self, Answer, Body, Call, Request};
 
@@ -55,6 +56,8 @@ pub enum Written {
 pub struct Client {
     sender: Sender,
     page_size: usize,
+    /// In a dry run.
+    rehearsal: Option<Rehearsal>,
 }
 
 impl Client {
@@ -65,7 +68,17 @@ impl Client {
         pace: &rate_limit::Settings,
     ) -> Result<Self, String> {
         let sender = Sender::new(connection, settings, pace)?;
-        Ok(Self { sender, page_size: settings.page_size })
+        Ok(Self { sender, page_size: settings.page_size, rehearsal: None })
+    }
+
+    /// The same for a dry run: reads are real, writes are told and not sent.
+    #[must_use]
+    pub fn rehearsing(self) -> Self {
+        Self { rehearsal: Some(Rehearsal::default()), ..self }
+    }
+
+    pub fn is_rehearsing(&self) -> bool {
+        self.rehearsal.is_some()
     }
 
     /// Whether the key has been seen to work, and not been refused since.
@@ -123,6 +136,9 @@ impl Client {
 
     /// `GET /users/{id}`. The person who comes back has this very id.
     pub async fn user_by_id(&self, call: &Call, id: &str) -> Result<User, Error> {
+        if let Some(rehearsal) = self.rehearsal.as_ref().filter(|_| rehearsal::is_ours(id)) {
+            return rehearsal.by_id(id).ok_or(Error::NotFound);
+        }
         let user = self.one(call, &["users", id], User::from_json).await?;
         if user.id == id {
             return Ok(user);
@@ -136,8 +152,14 @@ impl Client {
 
     /// `GET /users/{email}`. The person who comes back has this very address, in whatever case.
     pub async fn user_by_email(&self, call: &Call, email: &str) -> Result<User, Error> {
-        let user = self.one(call, &["users", email], User::from_json).await?;
-        same_address(user, email)
+        match self.one(call, &["users", email], User::from_json).await {
+            Ok(user) => same_address(user, email),
+            Err(Error::NotFound) => {
+                let made = self.rehearsal.as_ref().and_then(|rehearsal| rehearsal.by_email(email));
+                made.ok_or(Error::NotFound)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// `GET /contacts/{id}`: where a deactivated person may still be seen.
@@ -183,6 +205,9 @@ impl Client {
                 body.insert("password".to_owned(), random_password()?.into());
             }
         }
+        if let Some(rehearsal) = &self.rehearsal {
+            return self.rehearse_create(rehearsal, call, &body).await;
+        }
         let body = Value::Object(body);
         let request = Request { method: Method::POST, path: &["users"], query: &[], body: Some(&body) };
         let answer = self.sender.write(call, &request).await?;
@@ -198,6 +223,10 @@ impl Client {
 
     /// `PUT /users/{id}` with these fields.
     pub async fn update(&self, call: &Call, id: &str, body: &Map<String, Value>) -> Result<Written, Error> {
+        if let Some(rehearsal) = &self.rehearsal {
+            let user = self.user_by_id(call, id).await?;
+            return Ok(Written::User(Box::new(rehearsal.update(user, body))));
+        }
         let body = Value::Object(body.clone());
         let path = ["users", id];
         let request = Request { method: Method::PUT, path: &path, query: &[], body: Some(&body) };
@@ -214,6 +243,10 @@ impl Client {
 
     /// `DELETE /users/{id}`; `new_owner` receives the proofs. A person who is gone already is fine.
     pub async fn delete(&self, call: &Call, id: &str, new_owner: Option<&str>) -> Result<(), Error> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.delete(id);
+            return Ok(());
+        }
         let query: Vec<_> = new_owner.map(|owner| ("newOwner", owner.to_owned())).into_iter().collect();
         let path = ["users", id];
         let request = Request { method: Method::DELETE, path: &path, query: &query, body: None };
@@ -234,6 +267,21 @@ impl Client {
                 other => Err(other),
             },
             _ => Err(self.refusal(call, "DELETE /users/{id}", &answer).await),
+        }
+    }
+
+    /// Ziflow would refuse an address that somebody has.
+    async fn rehearse_create(
+        &self,
+        rehearsal: &Rehearsal,
+        call: &Call,
+        body: &Map<String, Value>,
+    ) -> Result<Written, Error> {
+        let email = body.get("email").and_then(Value::as_str).unwrap_or_default();
+        match self.user_by_email(call, email).await {
+            Ok(_) => Err(Error::Conflict { message: "the address is taken".to_owned() }),
+            Err(Error::NotFound) => Ok(Written::User(Box::new(rehearsal.create(body)?))),
+            Err(error) => Err(error),
         }
     }
 
@@ -368,12 +416,15 @@ fn written(answer: &Answer, expected: impl Fn(&User) -> bool) -> Result<Written,
 
 /// Ziflow wants at least eight characters with a digit and a capital letter. Nobody ever learns this one.
 fn random_password() -> Result<String, Error> {
-    let mut bytes = [0_u8; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| Error::Unavailable {
-        reason: "no random numbers".to_owned(),
-        retry_after: None,
-    })?;
-    Ok(format!("Z1{:032x}", u128::from_ne_bytes(bytes)))
+    Ok(format!("Z1{:032x}", u128::from_ne_bytes(random_bytes()?)))
+}
+
+pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    let failed =
+        |_unspecified| Error::Unavailable { reason: "no random numbers".to_owned(), retry_after: None };
+    aws_lc_rs::rand::fill(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

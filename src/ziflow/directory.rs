@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use crate::ziflow::client::Client;
 use crate::ziflow::error::Error;
 use crate::ziflow::model::{Fields, User};
+use crate::ziflow::rehearsal;
 use crate::ziflow::snapshot::{Snapshot, Write};
 use crate::ziflow::transport::Call;
 
@@ -223,6 +224,10 @@ impl Directory {
 
     /// Ziflow has shown this person after a write of these fields.
     pub fn wrote(&self, user: &User, fields: &Fields) {
+        // In a dry run nothing was: reads go on showing what Ziflow has.
+        if self.client.is_rehearsing() {
+            return;
+        }
         let mut cache = self.cache();
         cache.writes += 1;
         let (written, since) =
@@ -252,7 +257,9 @@ impl Directory {
     /// This person is gone.
     pub fn removed(&self, id: &str) {
         self.forget(id);
-        self.write(Write::Remove(id.to_owned()));
+        if !self.client.is_rehearsing() || rehearsal::is_ours(id) {
+            self.write(Write::Remove(id.to_owned()));
+        }
     }
 
     /// Everybody. The walk outlives the request that began it: who cannot wait is told when to ask again.

@@ -5,6 +5,7 @@ pub mod directory;
 pub mod error;
 pub mod model;
 pub mod rate_limit;
+pub mod rehearsal;
 mod sender;
 pub mod snapshot;
 pub mod transport;

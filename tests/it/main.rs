@@ -10,6 +10,7 @@
 
 mod bulk;
 mod check;
+mod dry_run;
 mod explain;
 mod harness;
 mod listing;
