@@ -86,7 +86,7 @@ impl Explanation {
                 }
                 Event::Update { mapping, before, after } => {
                     let fields = mapping.trace_update(before, after).into_iter().map(updated).collect();
-                    all.push(Asked { about: "a change", fields });
+                    all.push(Asked { about: "the change", fields });
                 }
                 Event::Planned { user, wanted, fields, notes } => {
                     let last = all.last_mut().map(|asked| asked.fields.iter_mut());
@@ -116,7 +116,7 @@ impl Explanation {
 fn created(trace: Trace) -> Explained {
     let result = match trace.verdict {
         Verdict::Value(FieldValue::Boolean(true)) if trace.field == Field::Active => {
-            Outcome::Left("is not sent: a new person is active")
+            Outcome::Left("new people are active anyway")
         }
         other => outcome(other),
     };
@@ -171,9 +171,9 @@ impl Explained {
             Outcome::Written { from: Some(from), to: Some(to) } => format!("{field}: {from} becomes {to}"),
             Outcome::Written { from: Some(from), to: None } => format!("{field}: {from} is taken away"),
             Outcome::Written { from: None, to: Some(to) } => format!("{field}: {to}"),
-            Outcome::Written { from: None, to: None } => format!("{field}: is to be taken away"),
+            Outcome::Written { from: None, to: None } => format!("{field} is to be taken away"),
             Outcome::Left(reason) => format!("{field}: left as it is: {reason}"),
-            Outcome::Untouched(reason) => format!("{field}: {}", reason.text()),
+            Outcome::Untouched(reason) => format!("{field} {}", reason.text()),
             Outcome::Refused(text) => format!("{field}: REFUSED: {text}"),
         }
     }
@@ -191,11 +191,11 @@ impl fmt::Display for Explanation {
         }
         let asked = self.asked();
         for asked in &asked {
-            writeln!(f, "\nThe mapping ({}), asked about {}:", self.mapping, asked.about)?;
+            writeln!(f, "\nThe mapping, {}, makes of {}:", self.mapping, asked.about)?;
             write_fields(f, &asked.fields)?;
         }
         if asked.is_empty() {
-            writeln!(f, "\nThe mapping is not asked: nothing is made or changed.")?;
+            writeln!(f, "\nThe mapping has no part in this request.")?;
         }
         write_calls(f, &self.calls)?;
         if !self.log.is_empty() {
