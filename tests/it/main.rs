@@ -16,6 +16,7 @@ mod harness;
 mod listing;
 mod manners;
 mod process;
+mod readme;
 mod tidy;
 mod transcripts;
 mod truth;
