@@ -53,7 +53,7 @@ fn obstacle(mapping: &FieldMapping, template: &Template<Path>, taken: &[(Field, 
     if let Some(why) = template.ambiguity() {
         return Some(why.to_owned());
     }
-    let lossy = |transform: &&Transform| !template.survives(|text| transform.apply(text));
+    let lossy = |transform: &&Transform| !template.survives(|text| transform.apply(text).into_owned());
     if let Some(transform) = mapping.transforms.iter().find(lossy) {
         return Some(format!("`{transform}` changes what stands between the placeholders"));
     }

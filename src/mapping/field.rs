@@ -166,12 +166,18 @@ impl FieldMapping {
         }
     }
 
-    fn transformed(&self, text: String, witness: &mut impl Witness) -> String {
-        self.transforms.iter().fold(text, |text, transform| {
+    fn transformed(&self, mut text: String, witness: &mut impl Witness) -> String {
+        for transform in &self.transforms {
             let value = transform.apply(&text);
-            witness.note(|| Step::Transform { transform: transform.to_string(), value: value.clone() });
-            value
-        })
+            witness.note(|| Step::Transform {
+                transform: transform.to_string(),
+                value: value.clone().into_owned(),
+            });
+            if value != text {
+                text = value.into_owned();
+            }
+        }
+        text
     }
 
     /// Ziflow's words for one text of SCIM's; `None` when the mapping does not know it.

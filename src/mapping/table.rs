@@ -120,10 +120,8 @@ impl Row {
         }
         let inner = text.strip_prefix(first.as_str()).and_then(|text| text.strip_suffix(last.as_str()));
         let mut middle = rest.iter().take(rest.len() - 1);
-        let find =
-            |text: &str, part: &String| text.split_once(part.as_str()).map(|(_, after)| after.to_owned());
         let Some(inner) = inner else { return false };
-        middle.try_fold(inner.to_owned(), |text, part| find(&text, part)).is_some()
+        middle.try_fold(inner, |text, part| Some(text.split_once(part.as_str())?.1)).is_some()
     }
 }
 

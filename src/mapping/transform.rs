@@ -3,6 +3,7 @@
 //! Each is total and linear in the length of its input: the regular expressions are finite automata, so a
 //! hostile value cannot make one slow.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use regex::{Regex, RegexBuilder};
@@ -36,14 +37,19 @@ impl Transform {
         })
     }
 
-    pub(super) fn apply(&self, text: &str) -> String {
+    /// Most values are right as they come, and then nothing is copied.
+    pub(super) fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match self {
-            Self::Trim => text.trim().to_owned(),
-            Self::Lowercase => text.to_lowercase(),
-            Self::Uppercase => text.to_uppercase(),
-            Self::CollapseSpaces => collapse_spaces(text),
-            Self::Truncate(length) => text.chars().take(*length).collect(),
-            Self::Replace { pattern, with } => pattern.replace_all(text, with.as_str()).into_owned(),
+            Self::Trim => Cow::Borrowed(text.trim()),
+            Self::Lowercase if text.chars().all(|c| c.to_lowercase().eq([c])) => Cow::Borrowed(text),
+            Self::Lowercase => Cow::Owned(text.to_lowercase()),
+            Self::Uppercase => Cow::Owned(text.to_uppercase()),
+            Self::CollapseSpaces => Cow::Owned(collapse_spaces(text)),
+            Self::Truncate(length) => {
+                let end = text.char_indices().nth(*length).map_or(text.len(), |(end, _)| end);
+                Cow::Borrowed(text.get(..end).unwrap_or(text))
+            }
+            Self::Replace { pattern, with } => pattern.replace_all(text, with.as_str()),
         }
     }
 }
