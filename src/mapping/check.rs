@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::Fill;
-use super::field::{FieldMapping, Otherwise};
+use super::field::{FieldMapping, Otherwise, Source};
 use super::spec::{Direction, FieldSpec, Placed, Spec};
+use super::{Fill, source};
+use crate::scim::path::Path;
 use crate::scim::resource::Resource;
 use crate::yaml::Problems;
 use crate::ziflow::model::Field;
@@ -82,20 +83,94 @@ pub(super) fn presence(spec: &Spec, problems: &mut Problems) {
     }
 }
 
+/// Ziflow's API takes people without a name; the form in which its admins add people does not.
+pub(super) fn names(spec: &Spec, fields: &[FieldMapping], problems: &mut Problems) {
+    for (field, path) in [(Field::FirstName, "name.givenName"), (Field::LastName, "name.familyName")] {
+        let place = spec.user.iter().find(|spec| spec.name.value == field.name());
+        // One that is there and could not be compiled has been reported.
+        let (what, hint) = match (place, fields.iter().find(|mapping| mapping.field == field)) {
+            (None, _) => ("is missing", format!("add `{field}: {{ from: {path}, required: true }}`")),
+            (_, Some(mapping)) if !mapping.writes() => {
+                ("is never sent", "remove `direction: to_scim`".to_owned())
+            }
+            (_, Some(mapping)) if !always_fills(mapping) => {
+                ("may be empty", "add `required: true`, or a `default`".to_owned())
+            }
+            _ => continue,
+        };
+        let message = format!("`user.{field}` {what}: Ziflow would get people without it, or refuse them");
+        let at = place.map(|spec| spec.name.at);
+        problems.warning(at, &format!("user.{field}"), message).hint(hint);
+    }
+}
+
+/// Whether everybody who is created has a value, or is refused.
+fn always_fills(mapping: &FieldMapping) -> bool {
+    let skips = matches!(mapping.otherwise, Otherwise::Omit | Otherwise::Keep);
+    let filled =
+        mapping.required || mapping.default.is_some() || matches!(mapping.otherwise, Otherwise::Value(_));
+    match mapping.source {
+        Source::Constant(_) => true,
+        Source::Rules(_) => !skips,
+        Source::From(_) | Source::Template(_) => filled && !skips,
+    }
+}
+
+/// A table and what stands around it.
+pub(super) fn table(spec: &FieldSpec, mapping: &FieldMapping, problems: &mut Problems) {
+    let (Some(rows), Some(table)) = (&spec.values, &mapping.table) else { return };
+    // A missing value is not looked up, so a value in `otherwise` still has its use.
+    let lookup = !matches!(mapping.otherwise, Otherwise::Value(_));
+    let unreached = lookup && table.patterns().any(|pattern| pattern == "*");
+    useless(spec.otherwise.as_ref(), unreached, "the row `*` knows every value", problems);
+    let shown = mapping.paths().first().filter(|_| mapping.reads_back());
+    let Some(path) = shown else { return };
+    for row in rows.value.iter().map(|row| &row.pattern).filter(|pattern| !pattern.value.contains('*')) {
+        if source::typed(path, row.value.trim()).is_none() {
+            let message = format!("`{}` cannot be shown: it is no value for `{path}`", row.value);
+            problems
+                .warning(row.at, &row.key, message)
+                .hint("who was made in Ziflow shows nothing there; add a row that can be shown, or set `direction: to_ziflow`");
+        }
+    }
+}
+
 /// Two fields shown at one path would overwrite each other.
 pub(super) fn shared_paths(spec: &Spec, fields: &[FieldMapping], problems: &mut Problems) {
     let readers: Vec<&FieldMapping> = fields.iter().filter(|mapping| mapping.reads_back()).collect();
     for (index, mapping) in readers.iter().enumerate() {
         let earlier = readers.iter().take(index);
-        let shared = earlier.flat_map(|other| other.paths().iter().map(move |path| (other.field, path)));
-        if let Some((other, path)) = shared.into_iter().find(|(_, path)| mapping.paths().contains(path)) {
-            let place = spec.user.iter().find(|spec| spec.name.value == mapping.field.name());
-            let message = format!("`{path}` cannot show two fields, `{other}` and `{}`", mapping.field);
-            problems
-                .error(place.map(|spec| spec.name.at), &format!("user.{}", mapping.field), message)
-                .hint("set `direction: to_ziflow` on one of them");
-        }
+        let others = earlier.flat_map(|other| other.paths().iter().map(move |path| (other.field, path)));
+        let pairs = others.flat_map(|other| mapping.paths().iter().map(move |path| (other, path)));
+        let Some(((other, theirs), ours)) = pairs.into_iter().find(|((_, other), path)| overlap(other, path))
+        else {
+            continue;
+        };
+        let message = if alike(theirs, ours) {
+            format!("`{ours}` cannot show two fields, `{other}` and `{}`", mapping.field)
+        } else {
+            format!(
+                "`{theirs}`, which shows `{other}`, and `{ours}`, which shows `{}`, overlap",
+                mapping.field
+            )
+        };
+        let place = spec.user.iter().find(|spec| spec.name.value == mapping.field.name());
+        problems
+            .error(place.map(|spec| spec.name.at), &format!("user.{}", mapping.field), message)
+            .hint("set `direction: to_ziflow` on one of them");
     }
+}
+
+/// Whether what is written to one of the paths is seen at the other.
+fn overlap(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| (path.schema.clone(), path.attribute.clone(), path.sub.clone());
+    let whole = one.filter.is_none() || other.filter.is_none();
+    alike(one, other) || place(one) == place(other) && whole
+}
+
+/// Whether two paths are the same: letter case does not tell values apart in the types of SCIM.
+fn alike(one: &Path, other: &Path) -> bool {
+    one.to_string().eq_ignore_ascii_case(&other.to_string())
 }
 
 /// RFC 7643 section 4.1.1 wants a `userName` on everybody, also on those whom Entra never wrote.
@@ -118,12 +193,14 @@ pub(super) fn fill(
     problems: &mut Problems,
 ) {
     let path = &fill.path;
-    let reader = fields.iter().find(|mapping| mapping.reads_back() && mapping.paths().contains(path));
+    let reader = fields
+        .iter()
+        .find(|mapping| mapping.reads_back() && mapping.paths().iter().any(|shown| alike(shown, path)));
     let (message, hint) = if path.to_string() == "active" {
         ("`active` always shows whether the person is active in Ziflow".to_owned(), "remove it")
     } else if let Some(reader) = reader {
         (format!("`{path}` shows `{0}` already, by `user.{0}`", reader.field), "remove one of the two")
-    } else if earlier.iter().any(|earlier| earlier.path == *path) {
+    } else if earlier.iter().any(|earlier| alike(&earlier.path, path)) {
         (format!("`{path}` is filled twice"), "remove one of the two")
     } else if !Resource::default().set(path, Value::from("x")) {
         (

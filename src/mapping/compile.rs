@@ -7,7 +7,7 @@ use super::spec::{self, Direction, FieldSpec, Literal, Placed, RuleSpec, Spec};
 use super::table::Table;
 use super::template::Template;
 use super::transform::Transform;
-use super::{Fill, backwards, check, source, value};
+use super::{Fill, backwards, check, reach, source, value};
 use crate::scim::path::Path;
 use crate::scim::schema::USER_TYPE;
 use crate::yaml::{Problem, Problems, nearest};
@@ -30,6 +30,7 @@ fn mapping(spec: &Spec, problems: &mut Problems) -> Option<Mapping> {
     let mut fields: Vec<FieldMapping> = spec.user.iter().filter_map(|spec| field(spec, problems)).collect();
     backwards::decide(spec, &mut fields, problems);
     check::presence(spec, problems);
+    check::names(spec, &fields, problems);
     check::shared_paths(spec, &fields, problems);
     fields.sort_by_key(|mapping| mapping.field);
     let fills = fills(spec, &fields, problems);
@@ -85,6 +86,7 @@ fn field(spec: &FieldSpec, problems: &mut Problems) -> Option<FieldMapping> {
         takes_apart: false,
     };
     check::keys(spec, &mapping, problems);
+    check::table(spec, &mapping, problems);
     check::email(spec, &mapping, problems);
     if mapping.reads_back() {
         for (path, spec) in mapping.paths().iter().zip(spec.from.iter().flat_map(|from| &from.value)) {
@@ -119,14 +121,18 @@ fn source_of(field: Field, spec: &FieldSpec, problems: &mut Problems) -> Option<
 }
 
 fn from(spec: &Placed<Vec<Placed<String>>>, problems: &mut Problems) -> Option<Source> {
-    let paths: Vec<Option<Path>> = spec.value.iter().map(|path| source::path(path, problems)).collect();
-    for (index, path) in paths.iter().enumerate() {
-        let again = path.is_some() && paths.iter().take(index).any(|earlier| earlier == path);
-        if let Some(place) = spec.value.get(index).filter(|_| again) {
+    let mut paths: Vec<Path> = Vec::new();
+    for place in &spec.value {
+        let Some(path) = source::path(place, problems) else { continue };
+        if paths.contains(&path) {
             problems.error(place.at, &place.key, format!("`{}` is in the list already", place.value));
+        } else if let Some(earlier) = paths.iter().find(|earlier| reach::covers(earlier, &path)) {
+            let message = format!("`{path}` is never read: `{earlier}` above it is there whenever it is");
+            problems.warning(place.at, &place.key, message).hint("remove it or move it up");
         }
+        paths.push(path);
     }
-    paths.into_iter().collect::<Option<Vec<_>>>().map(Source::From)
+    (paths.len() == spec.value.len()).then_some(Source::From(paths))
 }
 
 fn template<T>(
@@ -171,19 +177,29 @@ fn rules(
 }
 
 fn check_reachable(earlier: &[Rule], rule: &Rule, spec: &RuleSpec, problems: &mut Problems) {
-    let hint = "the first rule that holds wins; remove this one or move it up";
-    if let Some(index) = earlier.iter().position(always) {
-        let message = format!("the rule is never reached: rule {} holds for everybody", index + 1);
-        problems.error(spec.at, &spec.key, message).hint(hint);
-    } else if let Some(index) = earlier.iter().position(|earlier| earlier.when == rule.when) {
-        let message = format!("the rule is never reached: rule {} has the same condition", index + 1);
-        problems.error(spec.at, &spec.key, message).hint(hint);
-    }
+    let why = if let Some(index) = earlier.iter().position(always) {
+        format!("rule {} holds for everybody", index + 1)
+    } else {
+        let conditions = earlier.iter().map(|earlier| earlier.when.as_ref());
+        match rule.when.as_ref().and_then(|when| reach::covering(conditions, when)).as_deref() {
+            None => return,
+            Some([index]) if earlier.get(*index).is_some_and(|earlier| earlier.when == rule.when) => {
+                format!("rule {} has the same condition", index + 1)
+            }
+            Some([index]) => format!("rule {} holds wherever this one does", index + 1),
+            Some(several) => {
+                let numbers: Vec<String> = several.iter().map(|index| (index + 1).to_string()).collect();
+                format!("one of rules {} holds wherever this one does", numbers.join(" and "))
+            }
+        }
+    };
+    problems
+        .error(spec.at, &spec.key, format!("the rule is never reached: {why}"))
+        .hint("the first rule that holds wins; remove this one or move it up");
 }
 
-/// `userName` is the one attribute that every person has (RFC 7643 section 4.1.1).
 fn always(rule: &Rule) -> bool {
-    rule.when.as_ref().is_none_or(|when| when.to_string() == "userName pr")
+    rule.when.as_ref().is_none_or(reach::always)
 }
 
 fn otherwise(field: Field, spec: &FieldSpec, problems: &mut Problems) -> Otherwise {
@@ -249,8 +265,12 @@ mod tests {
         }
     }
 
+    const NAMES: &str = "  first_name: { from: name.givenName, required: true }\n  \
+        last_name: { from: name.familyName, required: true }\n";
+
     fn told(extra: &str) -> Vec<String> {
-        let text = format!("user:\n  email: {{ from: userName }}\n  active: {{ from: active }}\n{extra}");
+        let start = "user:\n  email: { from: userName }\n  active: { from: active }\n";
+        let text = format!("{start}{NAMES}{extra}");
         let (outcome, problems) = match Mapping::compile(&text) {
             Ok((_, warnings)) => ("accepted", warnings),
             Err(problems) => ("refused", problems),
@@ -284,8 +304,8 @@ mod tests {
                 vec!["`email` has to be sent: Ziflow knows people by it"],
             ),
         ] {
-            let problems =
-                Mapping::compile(&format!("user:\n  active: {{ from: active }}\n{email}")).unwrap_err();
+            let problems = Mapping::compile(&format!("user:\n  active: {{ from: active }}\n{NAMES}{email}"))
+                .unwrap_err();
             let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
             let expected: Vec<&str> =
                 expected.iter().map(|text| text.trim_start_matches("user.email: ")).collect();
@@ -295,9 +315,42 @@ mod tests {
 
     #[test]
     fn a_mapping_without_active_is_warned_about() {
-        let (_, warnings) = Mapping::compile("user:\n  email: { from: userName }\n").unwrap();
+        let (_, warnings) =
+            Mapping::compile(&format!("user:\n  email: {{ from: userName }}\n{NAMES}")).unwrap();
         let told: Vec<_> = warnings.iter().map(|problem| (problem.key.as_str(), problem.at)).collect();
         assert_eq!(told, [("user.active", None)]);
+    }
+
+    #[test]
+    fn a_mapping_that_makes_people_without_a_name_is_warned_about() {
+        let told = |entry: &str| {
+            let last = "last_name: { from: name.familyName, required: true }";
+            let text = format!(
+                "user:\n  email: {{ from: userName }}\n  active: {{ from: active }}\n  {last}\n  {entry}\n"
+            );
+            let (_, warnings) = Mapping::compile(&text).unwrap();
+            warnings.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; ")
+        };
+        for (entry, expected) in [
+            ("", Some("is missing")),
+            ("first_name: { from: name.givenName }", Some("may be empty")),
+            ("first_name: { from: name.givenName, direction: to_scim }", Some("is never sent")),
+            ("first_name: { from: name.givenName, required: true }", None),
+            ("first_name: { template: '{name.givenName}', default: Jo }", None),
+            ("first_name: { value: Jo }", None),
+            (
+                "first_name: { from: title, values: { a: b }, default: Jo, otherwise: omit }",
+                Some("may be empty"),
+            ),
+            ("first_name: { from: title, values: { a: b }, otherwise: Jo }", None),
+            ("first_name: { rules: [{ when: title pr, value: Jo }] }", None),
+            ("first_name: { rules: [{ when: title pr, value: Jo }], otherwise: keep }", Some("may be empty")),
+        ] {
+            let expected = expected.map(|what| {
+                format!("`user.first_name` {what}: Ziflow would get people without it, or refuse them")
+            });
+            assert_eq!(told(entry), expected.unwrap_or_default(), "{entry}");
+        }
     }
 
     #[test]
@@ -309,7 +362,8 @@ mod tests {
             (work, "scim: { userName: '{email}' }", false),
             ("from: userName, direction: to_ziflow", "", true),
         ] {
-            let text = format!("user:\n  email: {{ {email} }}\n  active: {{ from: active }}\n{scim}\n");
+            let text =
+                format!("user:\n  email: {{ {email} }}\n  active: {{ from: active }}\n{NAMES}{scim}\n");
             let (_, warnings) = Mapping::compile(&text).unwrap();
             let told: Vec<&str> = warnings.iter().map(|problem| problem.key.as_str()).collect();
             assert_eq!(told, if warned { vec!["scim.userName"] } else { vec![] }, "{email} {scim}");

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::condition;
 use super::spec::Placed;
 use crate::scim::filter::{Filter, Limits};
 use crate::scim::path::Path;
@@ -21,6 +22,7 @@ pub(super) fn path(spec: &Placed<String>, problems: &mut Problems) -> Option<Pat
     };
     let usable = check_sent(&path, spec, problems) && check_single(&path, spec, problems);
     warn_of_misspelt_urn(&path, spec, problems);
+    condition::check_selection(&path, spec, problems);
     usable.then_some(path)
 }
 
@@ -41,6 +43,7 @@ pub(super) fn filter(spec: &Placed<String>, problems: &mut Problems) -> Option<F
     for path in &paths {
         warn_of_misspelt_urn(path, spec, problems);
     }
+    condition::check(&filter, spec, problems);
     usable.iter().all(|usable| *usable).then_some(filter)
 }
 
