@@ -7,8 +7,30 @@ use serde_json::{Value, json};
 
 use crate::cli::{CONFIG, ConfigFile, Format, say};
 use crate::config::Report;
+use crate::yaml::Difference;
+
+/// What is printed is stable: fields may be added, none is taken away.
+const JSON: &str = "\
+With --format json one object is printed and nothing else:
+  usable      whether `serve` would start with these files; if not, the exit code is 78
+  problems    a list, errors first, of
+    severity  error or warning
+    file      the file, `environment`, or `settings` for what is written nowhere
+    line, column
+              the place, counted from 1; null where something is missing altogether
+    key       the setting, the key path in the mapping, or the variable
+    message   what is wrong
+    hint      what to do about it, or null
+    differences
+              of an example that does not hold, a list of
+      direction  to_ziflow or to_scim
+      field      the Ziflow field, or the SCIM path
+      expected, got
+                 a value, null for nothing, or {\"refused\": why, true or false}
+                 where a person is refused or should have been";
 
 #[derive(Args, Debug)]
+#[command(after_long_help = JSON)]
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigFile,
@@ -64,6 +86,7 @@ fn as_json(reports: &[Report]) -> Value {
             "key": report.problem.key,
             "message": report.problem.message,
             "hint": report.problem.hint,
+            "differences": report.problem.differences.iter().map(Difference::to_json).collect::<Vec<_>>(),
         })
     };
     let problems: Vec<_> = reports.iter().map(problem).collect();

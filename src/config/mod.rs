@@ -382,7 +382,8 @@ impl Loader {
         };
         let text = if at.is_some() { self.text.clone() } else { String::new() };
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        let problem = Problem { severity, at, key: key.to_owned(), message: message.to_owned(), hint };
+        let (key, message) = (key.to_owned(), message.to_owned());
+        let problem = Problem { severity, at, key, message, hint, differences: Vec::new() };
         self.reports.push(Report { file, text, problem });
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error, key: &str) -> Repo
         key: key.to_owned(),
         message: format!("the file cannot be read: {error}"),
         hint: None,
+        differences: Vec::new(),
     };
     Report { file: path.display().to_string(), text: String::new(), problem }
 }

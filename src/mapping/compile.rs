@@ -1,7 +1,7 @@
 //! Spec and Ziflow's field catalogue to a [`Mapping`], or every problem found, each with its place.
 
 use super::Mapping;
-use super::examples::Example;
+use super::examples::{self, Example};
 use super::field::{FieldMapping, Otherwise, Rule, Source};
 use super::spec::{self, Direction, FieldSpec, Literal, Placed, RuleSpec, Spec};
 use super::table::Table;
@@ -37,6 +37,7 @@ fn mapping(spec: &Spec, problems: &mut Problems) -> Option<Mapping> {
     if !problems.has_errors() {
         check::user_name(&fields, &fills, problems);
     }
+    examples::check_names(&spec.examples, problems);
     let examples = spec.examples.iter().filter_map(|spec| Example::compile(spec, problems)).collect();
     match Path::parse("active", &USER_TYPE) {
         Ok(active) => Some(Mapping { fields, fills, examples, active }),

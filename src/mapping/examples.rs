@@ -1,16 +1,17 @@
 //! The examples that mapping.yaml carries, run through the mapping in both directions. They prove an edit
 //! without an account on either side; only what an example lists is compared.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::apply::Refusal;
 use super::memory::Memory;
 use super::spec::{ExampleSpec, Literal, Placed};
 use super::{Mapping, compile, value};
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
 use crate::scim::schema::USER_TYPE;
-use crate::yaml::{At, Problem, Problems};
-use crate::ziflow::model::{Field, Fields, User};
+use crate::yaml::{At, Content, Difference, Node, Problem, Problems, Side};
+use crate::ziflow::model::{Field, FieldValue, User};
 
 /// One example, ready to run.
 #[derive(Clone, Debug)]
@@ -19,7 +20,10 @@ pub(super) struct Example {
     key: String,
     name: String,
     scim: Option<Resource>,
-    ziflow: Fields,
+    /// `None` where nothing is expected.
+    ziflow: Vec<(Field, Option<FieldValue>)>,
+    /// The attributes for whose sake the person is refused.
+    refused: Vec<Path>,
     to_scim: Vec<(Path, Value)>,
 }
 
@@ -29,54 +33,104 @@ pub fn run(mapping: &Mapping) -> Vec<Problem> {
     for example in &mapping.examples {
         let differences = [example.to_ziflow(mapping), example.to_scim(mapping)].concat();
         if !differences.is_empty() {
-            let message = format!("the example `{}` fails: {}", example.name, differences.join("; "));
-            problems.error(example.at, &example.key, message).hint("change the mapping or the example");
+            let message = format!("the example `{}` does not hold", example.name);
+            let problem = problems.error(example.at, &example.key, message);
+            problem.differences = differences;
+            problem.hint("change the mapping until it holds, or the example if something else is right");
         }
     }
     problems.into_vec()
 }
 
+/// Two examples of one name could not be told apart when one of them fails.
+pub(super) fn check_names(specs: &[ExampleSpec], problems: &mut Problems) {
+    let names: Vec<&Placed<String>> = specs.iter().filter_map(|spec| spec.name.as_ref()).collect();
+    for (index, name) in names.iter().enumerate() {
+        let Some(first) = names.iter().take(index).find(|other| other.value == name.value) else { continue };
+        let message = format!("the example at line {} is called `{}` as well", first.at.line, name.value);
+        problems.warning(name.at, &name.key, message).hint("give one of them another name");
+    }
+}
+
 impl Example {
     pub(super) fn compile(spec: &ExampleSpec, problems: &mut Problems) -> Option<Self> {
-        let name = spec.name.clone().unwrap_or_else(|| spec.key.clone());
+        let name = spec.name.as_ref().map_or_else(|| spec.key.clone(), |name| name.value.clone());
         let scim = spec.scim.as_ref().map(|scim| body(scim, problems));
         let ziflow = fields(&spec.ziflow, problems);
-        let to_scim = spec.to_scim.as_ref().map(|shown| shown_values(shown, problems)).unwrap_or_default();
+        let refused = spec.refused.iter().filter_map(|place| path(place, problems)).collect();
+        let shown = spec.to_scim.iter().map(|(place, value)| Some((path(place, problems)?, value.clone())));
+        let to_scim = shown.flatten().collect();
         if matches!(scim, Some(None)) {
             return None;
         }
-        Some(Self { at: spec.at, key: spec.key.clone(), name, scim: scim.flatten(), ziflow, to_scim })
+        Some(Self {
+            at: spec.at,
+            key: spec.key.clone(),
+            name,
+            scim: scim.flatten(),
+            ziflow,
+            refused,
+            to_scim,
+        })
     }
 
     /// `scim` to `ziflow`.
-    fn to_ziflow(&self, mapping: &Mapping) -> Vec<String> {
+    fn to_ziflow(&self, mapping: &Mapping) -> Vec<Difference> {
         let Some(resource) = &self.scim else { return Vec::new() };
         let made = match mapping.create(resource) {
-            Ok(made) => made,
-            Err(refusals) => return refusals.iter().map(|refusal| format!("refused: {refusal}")).collect(),
+            Ok(made) if self.refused.is_empty() => made,
+            Ok(_) => return self.refusals(&[]),
+            Err(refusals) => return self.refusals(&refusals),
         };
-        let differs = |(field, expected): (&Field, &_)| {
+        let differs = |(field, expected): &(Field, Option<FieldValue>)| {
             let got = made.get(field);
-            let same = got.is_some_and(|got| value::same(*field, expected, got));
-            let got = got.map_or_else(|| "nothing".to_owned(), |got| got.to_json().to_string());
-            (!same).then(|| format!("`{field}` becomes {got}, expected {}", expected.to_json()))
+            let same = match (expected, got) {
+                (Some(expected), Some(got)) => value::same(*field, expected, got),
+                (expected, got) => expected.is_none() && got.is_none(),
+            };
+            let side = |value: Option<&FieldValue>| {
+                value.map_or(Side::Nothing, |value| Side::Value(value.to_json()))
+            };
+            let differs = difference("to_ziflow", field.name(), side(expected.as_ref()), side(got));
+            (!same).then_some(differs)
         };
         self.ziflow.iter().filter_map(differs).collect()
     }
 
+    /// Refusals that were promised and do not come, and such as come instead.
+    fn refusals(&self, refusals: &[Refusal]) -> Vec<Difference> {
+        let names = |refusal: &Refusal, path: &Path| {
+            refusal.path.split(", ").any(|name| name.eq_ignore_ascii_case(&path.to_string()))
+        };
+        let mut missing =
+            self.refused.iter().filter(|path| !refusals.iter().any(|one| names(one, path))).peekable();
+        if missing.peek().is_none() && !self.refused.is_empty() {
+            return Vec::new();
+        }
+        let missing =
+            missing.map(|path| difference("to_ziflow", &path.to_string(), Side::Refused(None), Side::Taken));
+        let unexpected = refusals.iter().filter(|one| !self.refused.iter().any(|path| names(one, path)));
+        let unexpected = unexpected.map(|one| {
+            let why = format!("{}; {}", one.reason, one.remedy);
+            difference("to_ziflow", &one.path, Side::Taken, Side::Refused(Some(why)))
+        });
+        missing.chain(unexpected).collect()
+    }
+
     /// `ziflow` to `to_scim`, as a person is shown whom Entra never wrote.
-    fn to_scim(&self, mapping: &Mapping) -> Vec<String> {
+    fn to_scim(&self, mapping: &Mapping) -> Vec<Difference> {
         let Some(user) = self.user() else { return Vec::new() };
         let shown = mapping.merge(None, &Memory::default(), &user);
         let differs = |(path, expected): &(Path, Value)| {
             let got = shown.values(path);
+            let side = |value: Value| if value.is_null() { Side::Nothing } else { Side::Value(value) };
             (!fits(expected, &got)).then(|| {
                 let got = match got.as_slice() {
-                    [] => "nothing".to_owned(),
-                    [got] => got.to_string(),
-                    got => got.iter().copied().cloned().collect::<Value>().to_string(),
+                    [] => Value::Null,
+                    [got] => (*got).clone(),
+                    got => got.iter().copied().cloned().collect(),
                 };
-                format!("`{path}` shows {got}, expected {expected}")
+                difference("to_scim", &path.to_string(), side(expected.clone()), side(got))
             })
         };
         self.to_scim.iter().filter_map(differs).collect()
@@ -84,55 +138,123 @@ impl Example {
 
     /// The person in Ziflow; an example need not repeat what it is not about.
     fn user(&self) -> Option<User> {
-        let mut user = serde_json::json!({ "id": "example", "email": "somebody@example.com" });
+        let mut user = json!({ "id": "example", "email": "somebody@example.com" });
         for (field, value) in &self.ziflow {
-            user.as_object_mut()?.insert(field.name().to_owned(), value.to_json());
+            let value = value.as_ref().map_or(Value::Null, FieldValue::to_json);
+            user.as_object_mut()?.insert(field.name().to_owned(), value);
         }
         User::from_json(&user)
     }
 }
 
-fn body(spec: &Placed<Value>, problems: &mut Problems) -> Option<Resource> {
-    match Resource::from_part(spec.value.clone(), &USER_TYPE) {
-        Ok((resource, warnings)) => {
-            for warning in warnings {
-                problems.error(spec.at, &spec.key, warning.to_string());
+fn difference(direction: &'static str, field: &str, expected: Side, got: Side) -> Difference {
+    Difference { direction, field: field.to_owned(), expected, got }
+}
+
+/// The person as Entra would send it. What is wrong is told of the smallest piece in which it is.
+fn body(spec: &Placed<Node>, problems: &mut Problems) -> Option<Resource> {
+    if let Ok((resource, warnings)) = Resource::from_part(spec.value.to_json(), &USER_TYPE)
+        && warnings.is_empty()
+    {
+        return Some(resource);
+    }
+    if !matches!(spec.value.value, Content::Map(_)) {
+        let message = format!("expected a map from SCIM attributes to values, found {}", spec.value.kind());
+        problems.error(spec.at, &spec.key, message);
+        return None;
+    }
+    Piece { at: spec.at, key: spec.key.clone(), node: &spec.value, whole: &|value| value }.check(problems);
+    None
+}
+
+/// A piece of an example, and how a whole person with nothing else is made of it.
+struct Piece<'a> {
+    at: At,
+    key: String,
+    node: &'a Node,
+    whole: &'a dyn Fn(Value) -> Value,
+}
+
+impl Piece<'_> {
+    /// Reports what is wrong and says whether anything was.
+    fn check(&self, problems: &mut Problems) -> bool {
+        let told = mistakes((self.whole)(self.node.to_json()));
+        if !told.is_empty() && !self.check_parts(problems) {
+            for message in &told {
+                problems.error(self.at, &self.key, message);
             }
-            Some(resource)
         }
-        Err(error) => {
-            problems.error(spec.at, &spec.key, error.detail);
-            None
+        !told.is_empty()
+    }
+
+    fn check_parts(&self, problems: &mut Problems) -> bool {
+        let mut check = |at, key: String, node, whole: &dyn Fn(Value) -> Value| {
+            Piece { at, key: format!("{}{key}", self.key), node, whole }.check(problems)
+        };
+        let wrong: Vec<bool> = match &self.node.value {
+            Content::Map(entries) => {
+                let part = |value, key: &str| (self.whole)(json!({ key: value }));
+                let entries = entries.iter().map(|entry| {
+                    let key = format!(".{}", entry.key);
+                    check(entry.at, key, &entry.value, &|value| part(value, &entry.key))
+                });
+                entries.collect()
+            }
+            Content::List(items) => {
+                let items = items.iter().enumerate().map(|(index, item)| {
+                    check(item.at, format!("[{index}]"), item, &|value| (self.whole)(json!([value])))
+                });
+                items.collect()
+            }
+            _ => Vec::new(),
+        };
+        wrong.contains(&true)
+    }
+}
+
+/// What the protocol has against a body.
+fn mistakes(body: Value) -> Vec<String> {
+    match Resource::from_part(body, &USER_TYPE) {
+        Err(error) => vec![error.detail],
+        Ok((_, warnings)) => {
+            let unknown = warnings.iter().map(|warning| match Path::parse(&warning.attribute, &USER_TYPE) {
+                Err(error) => error.message,
+                Ok(_) => warning.to_string(),
+            });
+            unknown.collect()
         }
     }
 }
 
-fn fields(spec: &[(Placed<String>, Placed<Literal>)], problems: &mut Problems) -> Fields {
-    let mut fields = Fields::new();
+fn fields(
+    spec: &[(Placed<String>, Option<Placed<Literal>>)],
+    problems: &mut Problems,
+) -> Vec<(Field, Option<FieldValue>)> {
+    let mut fields = Vec::new();
     for (name, literal) in spec {
-        if let Some(field) = compile::field_name(name, &name.value, problems) {
-            fields.extend(value::literal(field, literal, problems).map(|value| (field, value)));
+        let Some(field) = compile::field_name(name, &name.value, problems) else { continue };
+        match literal {
+            None if field == Field::Email => {
+                let message = "everybody in Ziflow has an address, so `email` is never nothing";
+                problems.error(name.at, &name.key, message).hint("`refused` promises that nobody is made");
+            }
+            None => fields.push((field, None)),
+            Some(literal) => {
+                fields.extend(value::literal(field, literal, problems).map(|value| (field, Some(value))));
+            }
         }
     }
+    fields.sort_by_key(|(field, _)| *field);
     fields
 }
 
-/// Each key is a SCIM path, so that one value of several can be named.
-fn shown_values(spec: &Placed<Value>, problems: &mut Problems) -> Vec<(Path, Value)> {
-    let Some(object) = spec.value.as_object() else {
-        problems.error(spec.at, &spec.key, "expected a map from SCIM paths to values");
-        return Vec::new();
-    };
-    let mut values = Vec::new();
-    for (key, expected) in object {
-        match Path::parse(key, &USER_TYPE) {
-            Ok(path) => values.push((path, expected.clone())),
-            Err(error) => {
-                problems.error(spec.at, &spec.key, format!("`{key}` is no SCIM path: {error}"));
-            }
-        }
+/// A SCIM path, so that one value of several can be named.
+fn path(place: &Placed<String>, problems: &mut Problems) -> Option<Path> {
+    let path = Path::parse(&place.value, &USER_TYPE);
+    if let Err(error) = &path {
+        problems.error(place.at, &place.key, format!("`{}` is no SCIM path: {error}", place.value));
     }
-    values
+    path.ok()
 }
 
 /// Whether what is shown has what is expected; null stands for nothing at all.
@@ -166,7 +288,7 @@ mod tests {
         let text = include_str!("../../config/mapping.yaml");
         let (mapping, warnings) = Mapping::compile(text).unwrap();
         assert_eq!(warnings, []);
-        assert_eq!(mapping.examples.len(), 5);
+        assert!(mapping.examples.len() >= 12, "{}", mapping.examples.len());
         assert_eq!(run(&mapping), []);
     }
 
@@ -192,41 +314,78 @@ mod tests {
         run(&Mapping::compile(&text).unwrap().0)
     }
 
+    fn lines(problem: &Problem) -> Vec<String> {
+        let line = |one: &Difference| {
+            format!("{} {}: expected {}, got {}", one.direction, one.field, one.expected, one.got)
+        };
+        problem.differences.iter().map(line).collect()
+    }
+
     #[test]
     fn an_example_that_fails_tells_every_difference() {
-        let cases = [
+        let no_address = "to_ziflow userName: expected no refusal, got a refusal: it is no e-mail address: it has no \
+                          `@`; map the person's e-mail address to it in Entra, or let `user.email` in mapping.yaml \
+                          take another attribute";
+        let cases: &[(&str, &str, &[&str])] = &[
             (
                 "  - { name: a, scim: { userName: a@b, roles: [{ value: user }] }, ziflow: { email: c@d, roles: [admin], phone: '1' } }",
-                "the example `a` fails: `email` becomes \"a@b\", expected \"c@d\"; \
-                 `phone` becomes nothing, expected \"1\"; `roles` becomes [\"user\"], expected [\"admin\"]",
+                "a",
+                &[
+                    "to_ziflow email: expected \"c@d\", got \"a@b\"",
+                    "to_ziflow phone: expected \"1\", got nothing",
+                    "to_ziflow roles: expected [\"admin\"], got [\"user\"]",
+                ],
             ),
-            (
-                "  - { name: b, scim: { userName: a }, ziflow: {} }",
-                "the example `b` fails: refused: userName is no e-mail address: it has no `@`; \
-                 map the person's e-mail address to it in Entra, or let `user.email` in mapping.yaml take another attribute",
-            ),
+            ("  - { name: b, scim: { userName: a }, ziflow: {} }", "b", &[no_address]),
             (
                 "  - { ziflow: { phone: '1', roles: [user, admin] }, to_scim: { userName: x@y, title: t, roles.value: user, \
                  roles: [{ value: boss }], phoneNumbers: null } }",
-                "the example `examples[0]` fails: `userName` shows \"somebody@example.com\", expected \"x@y\"; \
-                 `title` shows nothing, expected \"t\"; \
-                 `roles` shows [{\"value\":\"user\"},{\"value\":\"admin\"}], expected [{\"value\":\"boss\"}]; \
-                 `phoneNumbers` shows {\"type\":\"work\",\"value\":\"1\"}, expected null",
+                "examples[0]",
+                &[
+                    "to_scim userName: expected \"x@y\", got \"somebody@example.com\"",
+                    "to_scim title: expected \"t\", got nothing",
+                    "to_scim roles: expected [{\"value\":\"boss\"}], got [{\"value\":\"user\"},{\"value\":\"admin\"}]",
+                    "to_scim phoneNumbers: expected nothing, got {\"type\":\"work\",\"value\":\"1\"}",
+                ],
+            ),
+            (
+                "  - { name: c, scim: { userName: a@b, roles: user }, ziflow: { roles: null } }",
+                "c",
+                &["to_ziflow roles: expected nothing, got [\"user\"]"],
+            ),
+            (
+                "  - { name: d, scim: { userName: a@b }, refused: [userName, title] }",
+                "d",
+                &[
+                    "to_ziflow userName: expected a refusal, got no refusal",
+                    "to_ziflow title: expected a refusal, got no refusal",
+                ],
+            ),
+            (
+                "  - { name: e, scim: { userName: a }, refused: title }",
+                "e",
+                &["to_ziflow title: expected a refusal, got no refusal", no_address],
             ),
         ];
-        for (example, expected) in cases {
+        for (example, name, expected) in cases {
             let problems = failures(example);
             let [problem] = problems.as_slice() else { panic!("{problems:?}") };
-            assert_eq!(problem.message, expected);
+            assert_eq!(problem.message, format!("the example `{name}` does not hold"));
+            assert_eq!(lines(problem), *expected);
             assert_eq!((problem.at, problem.key.as_str()), (Some(At { line: 7, column: 5 }), "examples[0]"));
         }
     }
 
     #[test]
     fn only_what_is_listed_is_compared() {
-        let example = "  - scim: { userName: a@b, roles: [{ value: user }, { value: admin }] }\n    \
-                       ziflow: { email: A@B, roles: [admin, user] }\n    \
-                       to_scim: { userName: a@b, roles: [{ value: user }], active: true, title: null, name: null }\n";
-        assert_eq!(failures(example), []);
+        for example in [
+            "  - scim: { userName: a@b, roles: [{ value: user }, { value: admin }] }\n    \
+                   ziflow: { email: A@B, roles: [admin, user], phone: null }\n    \
+                   to_scim: { userName: a@b, roles: [{ value: user }], active: true, title: null, name: null }\n",
+            "  - { scim: { userName: a, roles: [{ value: boss }] }, refused: [username, roles.value] }\n",
+            "  - { scim: { userName: a, roles: [{ value: boss }] }, refused: roles.value }\n",
+        ] {
+            assert_eq!(failures(example), [], "{example}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! It knows which keys there are and of what kind their values are. What the values mean, and whether they
 //! fit each other, is for `compile.rs`.
 
-use crate::yaml::{self, At, Content, Item, Problems, Section};
+use crate::yaml::{self, At, Content, Item, Node, Problems, Section};
 
 /// A piece of the file, and where it stands.
 #[derive(Clone, Debug)]
@@ -87,10 +87,13 @@ pub(super) enum Direction {
 pub(super) struct ExampleSpec {
     pub(super) at: At,
     pub(super) key: String,
-    pub(super) name: Option<String>,
-    pub(super) scim: Option<Placed<serde_json::Value>>,
-    pub(super) ziflow: Vec<(Placed<String>, Placed<Literal>)>,
-    pub(super) to_scim: Option<Placed<serde_json::Value>>,
+    pub(super) name: Option<Placed<String>>,
+    pub(super) scim: Option<Placed<Node>>,
+    /// Null stands for nothing at all.
+    pub(super) ziflow: Vec<(Placed<String>, Option<Placed<Literal>>)>,
+    /// SCIM paths for whose sake the person is refused.
+    pub(super) refused: Vec<Placed<String>>,
+    pub(super) to_scim: Vec<(Placed<String>, serde_json::Value)>,
 }
 
 const SOURCES: &[&str] = &["from", "template", "value", "rules"];
@@ -300,19 +303,55 @@ fn templates(scim: &Item<'_>, problems: &mut Problems) -> Vec<(Placed<String>, P
 }
 
 fn example(item: &Item<'_>, problems: &mut Problems) -> Option<ExampleSpec> {
-    let section = item.section(&["name", "scim", "ziflow", "to_scim"], problems)?;
-    let json = |name: &str| section.get(name).map(|item| Placed::new(&item, item.node.to_json()));
-    let fields = section.require("ziflow", problems)?.entries(problems)?;
-    let field = |(name, at, item): (&str, At, Item<'_>)| {
-        let name = Placed { at, key: item.key.clone(), value: name.to_owned() };
-        Some((name, literal(&item, problems)?))
+    let section = item.section(&["name", "scim", "ziflow", "refused", "to_scim"], problems)?;
+    let refused = section.get("refused").map(|item| one_or_more(&item)).unwrap_or_default();
+    check_sides(&section, problems);
+    if section.get("refused").is_none() {
+        section.require("ziflow", problems)?;
+    }
+    let fields = entries(&section, "ziflow", problems);
+    let field = |(name, item): (Placed<String>, Item<'_>)| match item.node.value {
+        Content::Null => Some((name, None)),
+        _ => Some((name, Some(literal(&item, problems)?))),
     };
     let ziflow = fields.into_iter().filter_map(field).collect();
-    let name = section.get("name").and_then(|item| item.text(problems)).map(str::to_owned);
-    let (scim, to_scim) = (json("scim"), json("to_scim"));
-    if scim.is_none() && to_scim.is_none() {
+    let shown = entries(&section, "to_scim", problems);
+    Some(ExampleSpec {
+        name: section.get("name").and_then(|item| text(&item, problems)),
+        scim: section.get("scim").map(|item| Placed::new(&item, item.node.clone())),
+        ziflow,
+        refused: refused.iter().filter_map(|item| text(item, problems)).collect(),
+        to_scim: shown.into_iter().map(|(path, item)| (path, item.node.to_json())).collect(),
+        at: section.at,
+        key: section.key,
+    })
+}
+
+/// Which keys of an example make sense together.
+fn check_sides(section: &Section<'_>, problems: &mut Problems) {
+    let has = |name: &str| section.get(name).is_some();
+    if !has("scim") && !has("to_scim") && !has("refused") {
         let message = "the example has neither `scim` (what is sent) nor `to_scim` (what is shown)";
         problems.error(section.at, &section.key, message);
     }
-    Some(ExampleSpec { at: section.at, key: section.key.clone(), name, scim, ziflow, to_scim })
+    let Some(refused) = section.get("refused") else { return };
+    let message = match (has("ziflow") || has("to_scim"), has("scim")) {
+        (true, _) => "who is refused becomes nobody in Ziflow, so `refused` stands with `scim` alone",
+        (false, false) => "`refused` needs `scim`: the person whom Entra sends",
+        (false, true) => return,
+    };
+    problems.error(refused.at(), &refused.key, message);
+}
+
+/// The entries of a map, each with its key as written.
+fn entries<'a>(
+    section: &Section<'a>,
+    name: &str,
+    problems: &mut Problems,
+) -> Vec<(Placed<String>, Item<'a>)> {
+    let entries = section.get(name).and_then(|item| item.entries(problems)).unwrap_or_default();
+    let entry = |(key, at, item): (&str, At, Item<'a>)| {
+        (Placed { at, key: item.key.clone(), value: key.to_owned() }, item)
+    };
+    entries.into_iter().map(entry).collect()
 }

@@ -5,12 +5,14 @@
 //! never expanded. Does not know what any key means: that is for the rooms that read the tree, with the
 //! help of [`Item`] and [`Problems`].
 
+mod difference;
 mod item;
 mod parse;
 mod problem;
 
 use serde_json::{Map, Number, Value};
 
+pub use difference::{Difference, Side};
 pub use item::{Item, Section};
 pub use parse::parse;
 pub use problem::{Problem, Problems, Severity, nearest, render};

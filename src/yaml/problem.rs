@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::At;
+use super::difference::{self, Difference};
 
 /// Whether a file with this problem can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Problem {
     pub key: String,
     pub message: String,
     pub hint: Option<String>,
+    /// For a promise of the file that was not kept.
+    pub differences: Vec<Difference>,
 }
 
 impl Problem {
@@ -70,7 +73,14 @@ impl Problems {
 
     fn add(&mut self, severity: Severity, at: Option<At>, key: &str, message: String) -> &mut Problem {
         let index = self.0.len();
-        self.0.push(Problem { severity, at, key: key.to_owned(), message, hint: None });
+        self.0.push(Problem {
+            severity,
+            at,
+            key: key.to_owned(),
+            message,
+            hint: None,
+            differences: Vec::new(),
+        });
         #[expect(clippy::indexing_slicing, reason = "the element was pushed in the line above")]
         &mut self.0[index]
     }
@@ -95,6 +105,10 @@ pub fn render(problem: &Problem, file: &str, text: &str) -> String {
         }
     } else {
         add(&mut out, format_args!("{:indent$}--> {file}\n", ""));
+    }
+    for (is_heading, line) in difference::lines(&problem.differences) {
+        let mark = if is_heading { "= " } else { "|   " };
+        add(&mut out, format_args!("{:indent$} {mark}{line}\n", ""));
     }
     if !problem.key.is_empty() {
         add(&mut out, format_args!("{:indent$} = key: {}\n", "", problem.key));
@@ -190,6 +204,7 @@ mod tests {
             key: "user.emial".into(),
             message: "unknown field `emial`".into(),
             hint: Some("did you mean `email`?".into()),
+            differences: Vec::new(),
         }
     }
 
@@ -209,6 +224,30 @@ mod tests {
         assert_eq!(
             render(&problem, "m.yaml", "x"),
             "warning: unknown field `emial`\n --> m.yaml\n  = key: user.emial\n"
+        );
+    }
+
+    #[test]
+    fn differences_stand_below_each_other() {
+        use super::super::Side;
+        let difference = |direction, field: &str, expected, got| Difference {
+            direction,
+            field: field.to_owned(),
+            expected,
+            got,
+        };
+        let differences = vec![
+            difference("there", "a", Side::Value("x".into()), Side::Nothing),
+            difference("there", "long", Side::Nothing, Side::Value(serde_json::json!(["y"]))),
+            difference("back", "b", Side::Taken, Side::Refused(Some("is wrong".into()))),
+            difference("back", "c", Side::Refused(None), Side::Taken),
+        ];
+        let problem = Problem { at: None, hint: None, differences, ..problem(1, 1) };
+        assert_eq!(
+            render(&problem, "m.yaml", ""),
+            "error: unknown field `emial`\n --> m.yaml\n  = there:\n  |   a     expected \"x\"         got nothing\n  \
+             |   long  expected nothing     got [\"y\"]\n  = back:\n  |   b     expected no refusal  got a refusal: it is \
+             wrong\n  |   c     expected a refusal   got no refusal\n  = key: user.emial\n"
         );
     }
 
