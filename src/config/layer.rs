@@ -23,6 +23,10 @@ pub(super) enum Origin {
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     pub(super) values: BTreeMap<String, (Value, Origin)>,
+    /// Where the parts of a list stand: `auth.tokens[0].token_file`.
+    places: BTreeMap<String, At>,
+    /// The text is no YAML, so nothing can be said about what is missing in it.
+    pub(super) is_unread: bool,
 }
 
 impl Layer {
@@ -39,13 +43,19 @@ impl Layer {
         Value::Object(root)
     }
 
+    /// Nothing, because there is no file, or because it cannot be read.
+    pub(super) fn unread(is_unread: bool) -> Self {
+        Self { is_unread, ..Self::default() }
+    }
+
     /// Reads a settings file.
     pub(super) fn from_file(name: &str, text: &str, reports: &mut Vec<Report>) -> Self {
         let (root, found) = yaml::parse(text);
         let mut problems = Problems::new(found);
         let mut layer = Self::default();
-        if let Some(root) = &root {
-            layer.read_root(&Item::root(root), &mut problems);
+        match &root {
+            Some(root) => layer.read_root(&Item::root(root), &mut problems),
+            None => layer.is_unread = true,
         }
         let report = |problem| Report { file: name.to_owned(), text: text.to_owned(), problem };
         reports.extend(problems.into_vec().into_iter().map(report));
@@ -79,6 +89,9 @@ impl Layer {
                 } else {
                     &key.kind
                 };
+                if let Kind::Tokens = kind {
+                    self.places.extend(token_places(&item));
+                }
                 if let Some(value) = value(&item, kind, problems) {
                     self.values.insert(item.key.clone(), (value, Origin::File(item.at())));
                 }
@@ -109,6 +122,13 @@ impl Layer {
             }
         }
         layer
+    }
+
+    /// Where a setting, or a part of it, was given.
+    pub(super) fn origin(&self, key: &str) -> Option<Origin> {
+        let setting = key.split('[').next().unwrap_or_default();
+        let part = self.places.get(key).copied().map(Origin::File);
+        part.or_else(|| self.values.get(setting).map(|(_, origin)| origin.clone()))
     }
 
     /// A value and its `_file` form are one setting: what a later layer says replaces both.
@@ -156,11 +176,9 @@ fn value(item: &Item<'_>, kind: &Kind, problems: &mut Problems) -> Option<Value>
         Kind::Texts => each(item, problems, filled),
         Kind::Tokens => {
             let tokens = item.sections(TOKEN_KEYS, problems)?;
-            tokens
-                .iter()
-                .map(|token| self::token(token, problems))
-                .collect::<Option<Vec<_>>>()
-                .map(Value::from)
+            // Each is read, so that all problems are told.
+            let tokens: Vec<_> = tokens.iter().map(|token| self::token(token, problems)).collect();
+            tokens.into_iter().collect::<Option<Vec<_>>>().map(Value::from)
         }
     }
 }
@@ -193,6 +211,20 @@ fn email<'a>(item: &Item<'a>, problems: &mut Problems) -> Option<&'a str> {
     Some(text)
 }
 
+/// What `sha256` of a token is.
+pub(super) const DIGEST: &str = "it must be the 64 hexadecimal digits of the token's SHA-256";
+pub(super) const NEW_TOKEN: &str = "make one with `openssl rand -base64 32`";
+
+fn token_places(item: &Item<'_>) -> Vec<(String, At)> {
+    let sections = item.sections(TOKEN_KEYS, &mut Problems::default()).unwrap_or_default();
+    let places = |section: Section<'_>| {
+        let parts =
+            TOKEN_KEYS.iter().filter_map(|key| section.get(key)).map(|part| (part.key.clone(), part.at()));
+        parts.chain([(section.key.clone(), section.at)]).collect::<Vec<_>>()
+    };
+    sections.into_iter().flat_map(places).collect()
+}
+
 fn token(section: &Section<'_>, problems: &mut Problems) -> Option<Value> {
     let mut token = Map::new();
     let name = section.require("name", problems)?.text(problems)?;
@@ -209,15 +241,15 @@ fn token(section: &Section<'_>, problems: &mut Problems) -> Option<Value> {
     let text = filled(&item, problems)?;
     let wrong = match *one {
         "sha256" if digest_from_hex(text).is_none() => {
-            Some("it must be the 64 hexadecimal digits of the token's SHA-256")
+            Some((DIGEST, "`printf %s TOKEN | sha256sum` prints them"))
         }
         "token" if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Some("a token holds no blanks and only ASCII: a header could not carry it")
+            Some(("a token holds no blanks and only ASCII: a header could not carry it", NEW_TOKEN))
         }
         _ => None,
     };
-    if let Some(wrong) = wrong {
-        problems.error(item.at(), &item.key, wrong);
+    if let Some((wrong, hint)) = wrong {
+        problems.error(item.at(), &item.key, wrong).hint(hint);
         return None;
     }
     token.insert((*one).to_owned(), text.into());

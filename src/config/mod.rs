@@ -4,22 +4,22 @@
 mod keys;
 mod layer;
 mod report;
+mod secrets;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::Serialized;
-use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::layer::{Layer, Origin, variable_name};
+use crate::config::layer::{Layer, Origin};
 pub use crate::config::report::Report;
 use crate::config::report::unreadable;
 use crate::mapping::Mapping;
 use crate::mapping::examples;
-use crate::server::auth::{Digest, Tokens, digest, digest_from_hex};
+use crate::server::auth::Tokens;
 use crate::store::Location;
 use crate::yaml::{Problem, Severity};
 use crate::{bridge, server, telemetry, ziflow};
@@ -88,12 +88,13 @@ impl Loader {
         let mut read = |path: &Path| {
             std::fs::read_to_string(path).map_err(|error| reports.push(unreadable(path, &error, "")))
         };
-        let text = file.and_then(|path| read(path).ok()).unwrap_or_default();
+        let text = file.and_then(|path| read(path).ok());
         let defaults = Layer::from_file("config/bridge.yaml", BRIDGE_YAML, &mut reports);
-        let from_file = match file {
-            Some(path) => Layer::from_file(&path.display().to_string(), &text, &mut reports),
-            None => Layer::default(),
+        let from_file = match (file, &text) {
+            (Some(path), Some(text)) => Layer::from_file(&path.display().to_string(), text, &mut reports),
+            (file, _) => Layer::unread(file.is_some()),
         };
+        let text = text.unwrap_or_default();
         let from_variables = Layer::from_environment(variables, &mut reports);
         let layers = [defaults, from_file, from_variables];
         let figment = layers
@@ -108,12 +109,14 @@ impl Loader {
         let store = self.parsed("store.url", Location::parse);
         let server = self.server();
         let admin_listen = self.admin_listen();
-        let tokens = self.tokens();
         let api_key = self.api_key();
+        let tokens = self.tokens(api_key.as_ref().ok());
+        self.check_settings_file();
         let base_url = self.parsed("ziflow.base_url", ziflow::transport::check_base_url);
         let mapping = self.mapping();
         let bridge: bridge::Settings = self.section("ziflow")?;
-        if bridge.key_user_email.is_none() {
+        let told = |report: &Report| report.problem.key.to_lowercase().contains("key_user");
+        if bridge.key_user_email.is_none() && !self.is_unread() && !self.reports.iter().any(told) {
             self.warn_of_key_user();
         }
         base_url?;
@@ -199,76 +202,6 @@ impl Loader {
         Ok(Some(listen))
     }
 
-    /// None while no token is configured.
-    fn tokens(&mut self) -> Option<Tokens> {
-        let value = self.value("auth.tokens");
-        let entries = value.as_ref().and_then(Value::as_array).filter(|entries| !entries.is_empty())?;
-        let mut tokens = Tokens::default();
-        let names: Vec<_> = entries.iter().filter_map(|entry| entry.get("name")).collect();
-        if let Some(twice) =
-            names.iter().enumerate().find(|(index, name)| names.iter().take(*index).any(|n| n == *name))
-        {
-            let message = format!("two tokens are called {}: the log could not tell them apart", twice.1);
-            self.report(Severity::Error, "auth.tokens", &message, "");
-        }
-        for entry in entries {
-            let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
-            match self.token(entry) {
-                Ok(digest) => tokens.add(name, digest),
-                Err(message) => {
-                    self.report(Severity::Error, "auth.tokens", &format!("token `{name}`: {message}"), "");
-                }
-            }
-        }
-        Some(tokens)
-    }
-
-    fn token(&self, entry: &Value) -> Result<Digest, String> {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str);
-        let token = match (text("token"), text("token_file"), text("sha256")) {
-            (Some(token), _, _) => token.to_owned(),
-            (_, Some(path), _) => self.secret_file("auth.tokens", path)?,
-            (_, _, hex) => {
-                let digest = hex.and_then(digest_from_hex);
-                return digest
-                    .ok_or_else(|| "sha256 must be the 64 hexadecimal digits of its SHA-256".to_owned());
-            }
-        };
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("it is empty, or holds blanks or letters that no header can carry".to_owned());
-        }
-        Ok(digest(token.as_bytes()))
-    }
-
-    fn api_key(&mut self) -> Result<SecretString, Reported> {
-        let key = match (self.effective("ziflow.api_key"), self.effective("ziflow.api_key_file")) {
-            (Some(_), Some(_)) => Err("`api_key` and `api_key_file` are both given; keep one".to_owned()),
-            (Some(key), None) => Ok(key),
-            (None, Some(path)) => self.secret_file("ziflow.api_key_file", &path),
-            (None, None) => Err("the API key of a Ziflow admin is missing".to_owned()),
-        };
-        let named = self.value("ziflow.api_key_file").is_some();
-        let (message, hint) = match key {
-            Ok(key) if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                return Ok(key.into());
-            }
-            Ok(_) => (
-                "the API key is empty or holds characters that no key has".to_owned(),
-                "copy it from the admin's profile in Ziflow, without blanks".to_owned(),
-            ),
-            Err(message) if named => (message, "the bridge must be able to read the file".to_owned()),
-            Err(message) => {
-                (message, format!("set ziflow.api_key_file, or {}", variable_name("ziflow.api_key")))
-            }
-        };
-        let key = match self.origin("ziflow.api_key_file") {
-            Some(_) => "ziflow.api_key_file",
-            None => "ziflow.api_key",
-        };
-        self.report(Severity::Error, key, &message, &hint);
-        Err(Reported)
-    }
-
     fn warn_of_key_user(&mut self) {
         self.report(
             Severity::Warning,
@@ -298,6 +231,7 @@ impl Loader {
             (None, None) => ("config/mapping.yaml (embedded)".to_owned(), MAPPING_YAML.to_owned()),
             (_, named) => {
                 let path = self.beside("mapping.file", named.as_deref().unwrap_or("mapping.yaml"));
+                self.check_mapping_file(&path)?;
                 let text = std::fs::read_to_string(&path).map_err(|error| {
                     self.reports.push(unreadable(&path, &error, "mapping.file"));
                     Reported
@@ -316,14 +250,6 @@ impl Loader {
                 self.reports.extend(problems.into_iter().map(report));
                 Err(Reported)
             }
-        }
-    }
-
-    fn secret_file(&self, key: &str, name: &str) -> Result<String, String> {
-        let path = self.beside(key, name);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(error) => Err(format!("{}: {error}", path.display())),
         }
     }
 
@@ -366,6 +292,11 @@ impl Loader {
         None
     }
 
+    /// Whether nothing is known about what the settings file says.
+    fn is_unread(&self) -> bool {
+        self.layers.iter().any(|layer| layer.is_unread)
+    }
+
     fn origin(&self, key: &str) -> Option<&Origin> {
         self.layers.iter().rev().find_map(|layer| Some(&layer.values.get(key)?.1))
     }
@@ -373,8 +304,8 @@ impl Loader {
     /// Reports something about a setting where the setting was given.
     fn report(&mut self, severity: Severity, key: &str, message: &str, hint: &str) {
         let default = self.layers.first().is_some_and(|layer| layer.values.contains_key(key));
-        let given = self.layers.iter().skip(1).rev().find_map(|layer| Some(&layer.values.get(key)?.1));
-        let (at, key, file) = match (given, &self.path) {
+        let given = self.layers.iter().skip(1).rev().find_map(|layer| layer.origin(key));
+        let (at, key, file) = match (&given, &self.path) {
             (Some(Origin::Variable(variable)), _) => (None, variable.as_str(), "environment".to_owned()),
             (Some(Origin::File(at)), Some(path)) => (Some(*at), key, path.display().to_string()),
             (None, Some(path)) if !default => (None, key, path.display().to_string()),

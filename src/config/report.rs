@@ -30,7 +30,9 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error, key: &str) -> Repo
         at: None,
         key: key.to_owned(),
         message: format!("the file cannot be read: {error}"),
-        hint: None,
+        hint: (key == "mapping.file").then(|| {
+            "it is `mapping.yaml` beside the settings file, unless mapping.file names another".to_owned()
+        }),
         differences: Vec::new(),
     };
     Report { file: path.display().to_string(), text: String::new(), problem }

@@ -87,8 +87,10 @@ impl<'a> Item<'a> {
             Content::Text(word) => {
                 let message = format!("expected `true` or `false`, found the text `{word}`");
                 let problem = problems.error(self.at(), &self.key, message);
-                if let "yes" | "on" | "no" | "off" = word.to_lowercase().as_str() {
-                    problem.hint("in YAML 1.2, yes, no, on and off are texts");
+                match word.to_lowercase().as_str() {
+                    "yes" | "on" | "no" | "off" => problem.hint("in YAML 1.2, yes, no, on and off are texts"),
+                    "true" | "false" => problem.hint("remove the quotes: they make a text of it"),
+                    _ => {}
                 }
                 None
             }
@@ -234,7 +236,9 @@ mod tests {
             boolean("yes"),
             (None, one(&format!("k: expected `true` or `false`, found the text `yes` ({hint})")))
         );
-        assert_eq!(boolean("'true'"), (None, one("k: expected `true` or `false`, found the text `true`")));
+        let hint = "remove the quotes: they make a text of it";
+        let told = format!("k: expected `true` or `false`, found the text `true` ({hint})");
+        assert_eq!(boolean("'true'"), (None, one(&told)));
         assert_eq!(boolean("1"), (None, one("k: expected `true` or `false`, found a number")));
     }
 

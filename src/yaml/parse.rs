@@ -34,7 +34,7 @@ pub fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
         block_nesting_limit: MAX_DEPTH,
     };
     let events = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader { events, problems, key: Vec::new() };
+    let mut reader = Reader { text, events, problems, key: Vec::new() };
     let root = match reader.document() {
         Ok(root) => Some(root),
         Err(error) => {
@@ -46,6 +46,7 @@ pub fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
 }
 
 struct Reader<'a> {
+    text: &'a str,
     events: Parser<'a, StrInput<'a>>,
     problems: Problems,
     key: Vec<String>,
@@ -95,6 +96,7 @@ impl<'a> Reader<'a> {
             }
             _ => return,
         };
+        let at = self.before(at);
         if anchor != 0 {
             let hint = "write the value out; a text that begins with `&` needs quotes";
             self.error(at, "anchors (`&name`) are not supported").hint(hint);
@@ -103,6 +105,18 @@ impl<'a> Reader<'a> {
             let hint = "a text that begins with `!` needs quotes";
             self.error(at, "tags (`!name`) are not supported").hint(hint);
         }
+    }
+
+    /// The place of the word before this one: anchors and tags stand in front of what they belong to.
+    fn before(&self, at: At) -> At {
+        let line = self.text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
+        let before: String = line.chars().take(at.column.saturating_sub(1)).collect();
+        if before.trim().is_empty() {
+            return at;
+        }
+        let start = before.trim_end().rfind([' ', '[', '{', ',']).map_or(0, |index| index + 1);
+        let column = before.get(..start).unwrap_or_default().chars().count() + 1;
+        At { column, ..at }
     }
 
     fn list(&mut self) -> Result<Vec<Node>, ScanError> {
@@ -308,12 +322,13 @@ mod tests {
                 "b.c",
                 "`c` is given twice; it stands at line 3, column 3 already",
             ),
-            ("a: &x 1\n", 1, 7, "a", "anchors (`&name`) are not supported"),
+            ("a: &x 1\n", 1, 4, "a", "anchors (`&name`) are not supported"),
             ("a: [1, *x]\n", 1, 8, "a[1]", "aliases (`*name`) are not supported"),
-            ("a: !!str 1\n", 1, 10, "a", "tags (`!name`) are not supported"),
+            ("a: !!str 1\n", 1, 4, "a", "tags (`!name`) are not supported"),
             ("a: { <<: { b: 1 } }\n", 1, 6, "a", "merge keys (`<<`) are not supported"),
             ("? [a]\n: 1\n", 1, 3, "", "a key must be a text, not a list"),
-            ("&k a: 1\n", 1, 4, "", "anchors (`&name`) are not supported"),
+            ("a: &x\n  b: 1\n", 2, 3, "a", "anchors (`&name`) are not supported"),
+            ("&k a: 1\n", 1, 1, "", "anchors (`&name`) are not supported"),
             ("a: 1\n---\nb: 2\n", 3, 1, "", "a second document begins here; the file holds one"),
         ] {
             let (node, problems) = parse(text);

@@ -61,6 +61,14 @@ impl Problems {
         self.add(Severity::Warning, at.into(), key, message.into())
     }
 
+    /// Whether something below this key is wrong, so that what is missing there may be a consequence.
+    pub fn is_wrong_below(&self, key: &str) -> bool {
+        let below = |found: &str| {
+            found.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.0.iter().any(|problem| problem.severity == Severity::Error && below(&problem.key))
+    }
+
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|problem| problem.severity == Severity::Error)
     }
@@ -141,14 +149,22 @@ fn marker(line: &str, column: usize) -> String {
     blanks + &"^".repeat(word_length(line.chars().skip(column.saturating_sub(1))))
 }
 
-fn word_length(mut rest: impl Iterator<Item = char>) -> usize {
-    let length = match rest.next() {
+/// How long a key or value is in YAML: a plain one ends before `: `, a comment or what separates list items.
+fn word_length(rest: impl Iterator<Item = char>) -> usize {
+    let rest: String = rest.collect();
+    let mut letters = rest.chars();
+    let length = match letters.next() {
         Some(quote @ ('"' | '\'')) => {
-            let inside: Vec<char> = rest.collect();
-            inside.iter().position(|c| *c == quote).unwrap_or(inside.len()) + 2
+            let inside = letters.as_str();
+            inside.split(quote).next().unwrap_or_default().chars().count() + 2
         }
-        Some(_) => 1 + rest.take_while(|c| !c.is_whitespace() && !",:]}".contains(*c)).count(),
-        None => 1,
+        Some('[' | '{') | None => 1,
+        Some('&' | '*' | '!') => rest.split([' ', ',', ']', '}']).next().unwrap_or_default().chars().count(),
+        Some(_) => {
+            let ends = [": ", " #", ",", "]", "}"].into_iter().filter_map(|end| rest.find(end));
+            let word = rest.get(..ends.min().unwrap_or(rest.len())).unwrap_or(&rest).trim_end();
+            word.strip_suffix(':').unwrap_or(word).chars().count()
+        }
     };
     length.max(1)
 }
@@ -163,7 +179,10 @@ fn covered(line: &str) -> String {
     let mut cover = vec![false; line.len()];
     for word in SECRET_WORDS {
         for (start, _) in lower.match_indices(word) {
-            let colon = line.get(start..).and_then(|rest| rest.find(':')).map(|offset| start + offset + 1);
+            let rest = line.get(start..).and_then(|rest| rest.split_once(':'));
+            // A file's name is no secret, and often what is wrong.
+            let key = rest.map(|(key, _)| key).filter(|key| !key.trim_end().ends_with("_file"));
+            let colon = key.map(|key| start + key.len() + 1);
             let end = colon.and_then(|colon| value_end(line, colon));
             mark(&mut cover, colon.zip(end));
         }
@@ -255,6 +274,10 @@ mod tests {
     fn carets_stand_under_the_word() {
         for (line, column, expected) in [
             ("a: [x, yy]", 8, "       ^^"),
+            ("a: [x, yy]", 4, "   ^"),
+            ("a: b c:d # e", 4, "   ^^^^^"),
+            ("a b: c", 1, "^^^"),
+            ("a: &b { c: d }", 4, "   ^^"),
             ("\ta: b", 2, "\t^"),
             (r#"k: "a b" # c"#, 4, "   ^^^^^"),
             ("k: 'open", 4, "   ^^^^^^"),
@@ -274,6 +297,8 @@ mod tests {
             ("  client_secret: é", "  client_secret: *"),
             ("  key: value", "  key: value"),
             ("tokens:", "tokens:"),
+            ("  api_key_file: /etc/key", "  api_key_file: /etc/key"),
+            ("  - { token_file: a, token: b }", "  - { token_file: a, token: * }"),
         ] {
             assert_eq!(covered(line), expected);
         }

@@ -1,0 +1,250 @@
+//! Secrets and who else may see or change them: the API key, the tokens, and the files of the service.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use crate::config::layer::{DIGEST, Layer, NEW_TOKEN, variable_name};
+use crate::config::{Loader, Report, Reported};
+use crate::server::auth::{Digest, Tokens, digest, digest_from_hex};
+use crate::yaml::{Problem, Severity};
+
+/// What is wrong, and what to do about it.
+type Wrong = (String, String);
+
+const KEY: &str = "ziflow.api_key";
+const KEY_FILE: &str = "ziflow.api_key_file";
+
+impl Loader {
+    /// The key with which the bridge speaks to Ziflow.
+    pub(super) fn api_key(&mut self) -> Result<SecretString, Reported> {
+        let (setting, key) = match (self.effective(KEY), self.effective(KEY_FILE)) {
+            (Some(key), None) => (KEY, Ok(key)),
+            (None, Some(name)) => (KEY_FILE, self.secret_file(KEY_FILE, &name)),
+            (Some(_), Some(_)) => {
+                (KEY_FILE, wrong("`api_key` and `api_key_file` are both given", "keep one of them"))
+            }
+            (None, None) if self.is_unread() => return Err(Reported),
+            (None, None) => {
+                let hint = format!("set {KEY_FILE}, or {}", variable_name(KEY));
+                (KEY, wrong("the API key of a Ziflow admin is missing", &hint))
+            }
+        };
+        let key = key.and_then(|key| if is_graphic(&key) { Ok(key) } else { wrong(NO_KEY, NO_KEY_HINT) });
+        key.map(SecretString::from).map_err(|(message, hint)| {
+            self.report(Severity::Error, setting, &message, &hint);
+            Reported
+        })
+    }
+
+    /// The tokens with which others speak to the bridge; none while no token is configured.
+    pub(super) fn tokens(&mut self, api_key: Option<&SecretString>) -> Option<Tokens> {
+        let value = self.value("auth.tokens");
+        let entries = value.as_ref().and_then(Value::as_array).filter(|entries| !entries.is_empty())?;
+        let api_key = api_key.map(|key| digest(key.expose_secret().as_bytes()));
+        let mut known: Vec<(&str, Digest)> = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
+            let place = format!("auth.tokens[{index}]");
+            match self.token(entry, &place) {
+                Ok(digest) => {
+                    self.check_token(&place, name, digest, &known, api_key);
+                    known.push((name, digest));
+                }
+                Err((setting, (message, hint))) => {
+                    self.report(Severity::Error, &setting, &format!("token `{name}`: {message}"), &hint);
+                }
+            }
+        }
+        let mut tokens = Tokens::default();
+        for (name, digest) in known {
+            tokens.add(name, digest);
+        }
+        Some(tokens)
+    }
+
+    /// The digest of one token, or the setting that is wrong about it.
+    fn token(&mut self, entry: &Value, place: &str) -> Result<Digest, (String, Wrong)> {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str);
+        let at = |key: &'static str| move |wrong| (format!("{place}.{key}"), wrong);
+        let (key, token) = match (text("token"), text("token_file"), text("sha256")) {
+            (Some(token), _, _) => ("token", Ok(token.to_owned())),
+            (_, Some(name), _) => ("token_file", self.secret_file(&format!("{place}.token_file"), name)),
+            (_, _, hex) => return of_digest(hex.unwrap_or_default()).map_err(at("sha256")),
+        };
+        let token = token.map_err(at(key))?;
+        if is_graphic(&token) {
+            Ok(digest(token.as_bytes()))
+        } else {
+            wrong(NO_TOKEN, NEW_TOKEN).map_err(at(key))
+        }
+    }
+
+    /// Tokens are told apart by their names and by nothing else.
+    fn check_token(
+        &mut self,
+        place: &str,
+        name: &str,
+        digest: Digest,
+        known: &[(&str, Digest)],
+        api_key: Option<Digest>,
+    ) {
+        if known.iter().any(|(other, _)| *other == name) {
+            let message = format!("two tokens are called `{name}`: the log could not tell them apart");
+            self.report(
+                Severity::Error,
+                &format!("{place}.name"),
+                &message,
+                "give each of them a name of its own",
+            );
+        } else if let Some((other, _)) = known.iter().find(|(_, other)| *other == digest) {
+            let message =
+                format!("the tokens `{other}` and `{name}` are the same, so one cannot be taken away alone");
+            self.report(Severity::Error, place, &message, "make a new token for one of them");
+        }
+        if api_key == Some(digest) {
+            let message =
+                format!("token `{name}` is the Ziflow API key: whoever reads it is an admin in Ziflow");
+            self.report(
+                Severity::Warning,
+                place,
+                &message,
+                "make a token of its own: `openssl rand -base64 32`",
+            );
+        }
+    }
+
+    /// The settings decide who gets in: only their owner may change them.
+    pub(super) fn check_settings_file(&mut self) {
+        let Some(path) = self.path.clone() else { return };
+        let inline = self.layers.get(1).and_then(inline_secret);
+        match Access::of(&path) {
+            Access::Write => self.report_file(Severity::Error, &path, CHANGED, "o-w"),
+            Access::Read => {
+                if let Some(secret) = inline {
+                    let message = format!(
+                        "everybody on this machine can read the file, and it holds a secret, `{secret}`"
+                    );
+                    self.report_file(Severity::Warning, &path, &message, "o-r");
+                }
+            }
+            Access::None => {}
+        }
+    }
+
+    /// The mapping decides who may do what: it is a file of its own, and only its owner may change it.
+    pub(super) fn check_mapping_file(&mut self, mapping: &Path) -> Result<(), Reported> {
+        if self.path.as_deref() == Some(mapping) {
+            let hint = "the mapping is a file of its own, `mapping.yaml` beside this one";
+            self.report(
+                Severity::Error,
+                "mapping.file",
+                "`mapping.file` names the settings file itself",
+                hint,
+            );
+            return Err(Reported);
+        }
+        if let Access::Write = Access::of(mapping) {
+            self.report_file(Severity::Error, mapping, CHANGED, "o-w");
+        }
+        Ok(())
+    }
+
+    /// The text of a file that holds a secret.
+    fn secret_file(&mut self, setting: &str, name: &str) -> Result<String, Wrong> {
+        let path = self.beside(setting.split('[').next().unwrap_or_default(), name);
+        let shown = path.display();
+        let text = fs::read_to_string(&path).map_err(|error| {
+            (
+                format!("`{shown}` cannot be read: {error}"),
+                "the user that the bridge runs as must be able to read it".to_owned(),
+            )
+        })?;
+        let secret = text.trim();
+        if secret.is_empty() {
+            return wrong(&format!("`{shown}` is empty"), "it must hold the secret and nothing else");
+        }
+        match Access::of(&path) {
+            Access::Write => {
+                let message = format!("everybody on this machine can change `{shown}`");
+                self.report(Severity::Error, setting, &message, &format!("chmod o-rw {shown}"));
+            }
+            Access::Read => {
+                let message = format!("everybody on this machine can read the secret in `{shown}`");
+                self.report(Severity::Warning, setting, &message, &format!("chmod o-r {shown}"));
+            }
+            Access::None => {}
+        }
+        Ok(secret.to_owned())
+    }
+
+    fn report_file(&mut self, severity: Severity, path: &Path, message: &str, mode: &str) {
+        let file = path.display().to_string();
+        let problem = Problem {
+            severity,
+            at: None,
+            key: String::new(),
+            message: message.to_owned(),
+            hint: Some(format!("chmod {mode} {file}")),
+            differences: Vec::new(),
+        };
+        self.reports.push(Report { file, text: String::new(), problem });
+    }
+}
+
+const CHANGED: &str = "everybody on this machine can change the file, and with it who gets into Ziflow";
+const NO_KEY: &str = "the API key is empty or holds characters that no key has";
+const NO_KEY_HINT: &str = "copy it from the admin's profile in Ziflow, without blanks";
+const NO_TOKEN: &str = "it is empty, or holds blanks or letters that no header can carry";
+
+fn wrong<T>(message: &str, hint: &str) -> Result<T, Wrong> {
+    Err((message.to_owned(), hint.to_owned()))
+}
+
+/// What a header can carry.
+fn is_graphic(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A pipeline that lost the token on its way digests nothing, or the end of a line.
+fn of_digest(hex: &str) -> Result<Digest, Wrong> {
+    match digest_from_hex(hex) {
+        Some(found) if found != digest(b"") && found != digest(b"\n") => Ok(found),
+        Some(_) => {
+            wrong("this is the digest of an empty text", "digest the token: `printf %s TOKEN | sha256sum`")
+        }
+        None => wrong(DIGEST, "`printf %s TOKEN | sha256sum`"),
+    }
+}
+
+/// The first key of a settings file that holds a secret itself.
+fn inline_secret(file: &Layer) -> Option<&'static str> {
+    let tokens = file.values.get("auth.tokens").and_then(|(tokens, _)| tokens.as_array());
+    if file.values.contains_key(KEY) {
+        Some("api_key")
+    } else {
+        tokens.into_iter().flatten().any(|token| token.get("token").is_some()).then_some("token")
+    }
+}
+
+/// What everybody on this machine may do with a file.
+enum Access {
+    Write,
+    Read,
+    None,
+}
+
+impl Access {
+    /// Pipes and devices, in which secrets are handed over as well, have no owner of their own.
+    fn of(path: &Path) -> Self {
+        let file = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+        match file.map(|file| file.permissions().mode()) {
+            Some(mode) if mode & 0o002 != 0 => Self::Write,
+            Some(mode) if mode & 0o004 != 0 => Self::Read,
+            _ => Self::None,
+        }
+    }
+}
