@@ -156,12 +156,7 @@ impl Refusal {
     fn no_address(mapping: &FieldMapping) -> Self {
         let remedy = "map the person's e-mail address to it in Entra, \
                       or let `user.email` in mapping.yaml take another attribute";
-        let reason = if mapping.transforms.is_empty() {
-            "is no e-mail address: it has no `@`"
-        } else {
-            "gives no e-mail address: there is no `@` in what `transform` makes of it"
-        };
-        Self::new(mapping, reason.to_owned(), remedy.to_owned())
+        Self::new(mapping, "is no e-mail address: it has no `@`".to_owned(), remedy.to_owned())
     }
 
     pub(super) fn unmapped(mapping: &FieldMapping, text: &str) -> Self {

@@ -101,6 +101,7 @@ fn field(spec: &FieldSpec, problems: &mut Problems) -> Option<FieldMapping> {
 fn source_of(field: Field, spec: &FieldSpec, problems: &mut Problems) -> Option<Source> {
     let message = match spec.sources.as_slice() {
         [_] => None,
+        [] if problems.is_wrong_below(&spec.name.key) => return None,
         [] => Some(format!("`{field}` has no source")),
         several => Some(format!("`{field}` has several sources: {}", several.join(", "))),
     };

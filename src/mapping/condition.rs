@@ -22,15 +22,15 @@ pub(super) fn check(filter: &Filter, spec: &Placed<String>, problems: &mut Probl
     }
 }
 
-/// Checks the filter in the brackets of a path.
-pub(super) fn check_selection(path: &Path, spec: &Placed<String>, problems: &mut Problems) {
-    let Some(filter) = path.filter.as_deref() else { return };
+/// Checks the filter in the brackets of a path and says whether it can select anything.
+pub(super) fn check_selection(path: &Path, spec: &Placed<String>, problems: &mut Problems) -> bool {
+    let Some(filter) = path.filter.as_deref() else { return true };
     for comparison in comparisons(filter, Some(path)) {
         comparison.check(spec, problems);
     }
-    if let Some((why, hint)) = reach::contradiction(filter) {
-        problems.error(spec.at, &spec.key, format!("`{path}` can never select anything: {why}")).hint(hint);
-    }
+    let Some((why, hint)) = reach::contradiction(filter) else { return true };
+    problems.error(spec.at, &spec.key, format!("`{path}` can never select anything: {why}")).hint(hint);
+    false
 }
 
 /// One comparison, and the path whose brackets it stands in.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::apply::Refusal;
 use super::memory::Memory;
 use super::spec::{ExampleSpec, Literal, Placed};
-use super::{Mapping, compile, value};
+use super::{Mapping, compile, source, value};
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
 use crate::scim::schema::USER_TYPE;
@@ -111,8 +111,7 @@ impl Example {
             missing.map(|path| difference("to_ziflow", &path.to_string(), Side::Refused(None), Side::Taken));
         let unexpected = refusals.iter().filter(|one| !self.refused.iter().any(|path| names(one, path)));
         let unexpected = unexpected.map(|one| {
-            let why = format!("{}; {}", one.reason, one.remedy);
-            difference("to_ziflow", &one.path, Side::Taken, Side::Refused(Some(why)))
+            difference("to_ziflow", &one.path, Side::Taken, Side::Refused(Some(one.reason.clone())))
         });
         missing.chain(unexpected).collect()
     }
@@ -180,8 +179,9 @@ impl Piece<'_> {
     fn check(&self, problems: &mut Problems) -> bool {
         let told = mistakes((self.whole)(self.node.to_json()));
         if !told.is_empty() && !self.check_parts(problems) {
-            for message in &told {
-                problems.error(self.at, &self.key, message);
+            for text in &told {
+                let (message, near) = source::remedy(text);
+                problems.error(self.at, &self.key, message).hint = near;
             }
         }
         !told.is_empty()
@@ -252,7 +252,7 @@ fn fields(
 fn path(place: &Placed<String>, problems: &mut Problems) -> Option<Path> {
     let path = Path::parse(&place.value, &USER_TYPE);
     if let Err(error) = &path {
-        problems.error(place.at, &place.key, format!("`{}` is no SCIM path: {error}", place.value));
+        source::no_path(place, error, problems);
     }
     path.ok()
 }
@@ -306,6 +306,21 @@ mod tests {
         assert_eq!(mapping.email_of_user_name("a@b"), None);
     }
 
+    #[test]
+    fn the_advice_about_guests_works() {
+        let text = include_str!("../../config/mapping.yaml");
+        let advice = text.lines().find_map(|line| line.trim().strip_prefix("#   { replace")).unwrap();
+        let advised = text.replacen(
+            "transform: [trim, lowercase]",
+            &format!("transform: [trim, lowercase, {{ replace{advice}]"),
+            1,
+        );
+        let (mapping, _) = Mapping::compile(&advised).unwrap();
+        let failed = run(&mapping);
+        let [problem] = failed.as_slice() else { panic!("{failed:?}") };
+        assert!(problem.message.contains("a guest by the name in your own directory"), "{problem:?}");
+    }
+
     fn failures(examples: &str) -> Vec<Problem> {
         let text = format!(
             "user:\n  email: {{ from: userName }}\n  active: {{ from: active }}\n  roles: {{ from: roles.value }}\n  \
@@ -324,8 +339,7 @@ mod tests {
     #[test]
     fn an_example_that_fails_tells_every_difference() {
         let no_address = "to_ziflow userName: expected no refusal, got a refusal: it is no e-mail address: it has no \
-                          `@`; map the person's e-mail address to it in Entra, or let `user.email` in mapping.yaml \
-                          take another attribute";
+                          `@`";
         let cases: &[(&str, &str, &[&str])] = &[
             (
                 "  - { name: a, scim: { userName: a@b, roles: [{ value: user }] }, ziflow: { email: c@d, roles: [admin], phone: '1' } }",

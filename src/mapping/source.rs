@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::condition;
 use super::spec::Placed;
 use crate::scim::filter::{Filter, Limits};
-use crate::scim::path::Path;
+use crate::scim::path::{Path, PathError};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Kind, Mutability, USER_TYPE};
 use crate::yaml::{Problems, nearest};
@@ -16,14 +16,32 @@ pub(super) fn path(spec: &Placed<String>, problems: &mut Problems) -> Option<Pat
     let path = match Path::parse(spec.value.trim(), &USER_TYPE) {
         Ok(path) => path,
         Err(error) => {
-            problems.error(spec.at, &spec.key, format!("`{}` is no SCIM path: {error}", spec.value));
+            no_path(spec, &error, problems);
             return None;
         }
     };
-    let usable = check_sent(&path, spec, problems) && check_single(&path, spec, problems);
+    let usable = check_sent(&path, spec, problems)
+        && check_single(&path, spec, problems)
+        && condition::check_selection(&path, spec, problems);
     warn_of_misspelt_urn(&path, spec, problems);
-    condition::check_selection(&path, spec, problems);
     usable.then_some(path)
+}
+
+/// Reports a text that is no path at all.
+pub(super) fn no_path(spec: &Placed<String>, error: &PathError, problems: &mut Problems) {
+    let (message, near) = remedy(&error.message);
+    // Where the word to be is known, its place is not in question.
+    let message = if near.is_some() { message.to_owned() } else { error.to_string() };
+    let problem = problems.error(spec.at, &spec.key, format!("`{}` is no SCIM path: {message}", spec.value));
+    problem.hint = near;
+}
+
+/// The protocol's sentence, and its proposal as a remedy of its own.
+pub(super) fn remedy(text: &str) -> (&str, Option<String>) {
+    match text.split_once("; did you mean ") {
+        Some((message, near)) => (message, Some(format!("did you mean {}", near.replace('"', "`")))),
+        None => (text, None),
+    }
 }
 
 /// Reads a condition.
@@ -31,9 +49,13 @@ pub(super) fn filter(spec: &Placed<String>, problems: &mut Problems) -> Option<F
     let filter = match Filter::parse(&spec.value, &USER_TYPE, &Limits::default()) {
         Ok(filter) => filter,
         Err(error) => {
-            problems
-                .error(spec.at, &spec.key, format!("`{}`: {}", spec.value, error.detail))
-                .hint("a condition looks like this: 'userType eq \"Contractor\"'");
+            let (message, near) = remedy(&error.detail);
+            let problem = problems.error(spec.at, &spec.key, format!("`{}`: {message}", spec.value));
+            if let Some(near) = near {
+                problem.hint(near);
+            } else if message.contains("expected") || message.contains("quote") {
+                problem.hint("a condition looks like this: 'userType eq \"Contractor\"'");
+            }
             return None;
         }
     };

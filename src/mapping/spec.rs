@@ -146,6 +146,11 @@ fn fields(user: &Item<'_>, problems: &mut Problems) -> Vec<FieldSpec> {
     let entries = user.entries(problems).unwrap_or_default();
     let field = |(name, at, item): (&str, At, Item<'_>)| {
         let name = Placed { at, key: item.key.clone(), value: name.to_owned() };
+        if let Content::Text(text) = &item.node.value {
+            let hint = format!("write `{}: {{ from: {text} }}`", name.value);
+            problems.error(item.at(), &item.key, "expected a map, found a text").hint(hint);
+            return None;
+        }
         let section = item.section(FIELD_KEYS, problems)?;
         Some(field(name, &section, problems))
     };
@@ -306,8 +311,10 @@ fn example(item: &Item<'_>, problems: &mut Problems) -> Option<ExampleSpec> {
     let section = item.section(&["name", "scim", "ziflow", "refused", "to_scim"], problems)?;
     let refused = section.get("refused").map(|item| one_or_more(&item)).unwrap_or_default();
     check_sides(&section, problems);
-    if section.get("refused").is_none() {
-        section.require("ziflow", problems)?;
+    if section.get("refused").is_none() && section.get("ziflow").is_none() {
+        let hint = "list the fields that are promised, or name under `refused` the attribute that is refused";
+        problems.error(section.at, &format!("{}.ziflow", section.key), "`ziflow` is missing").hint(hint);
+        return None;
     }
     let fields = entries(&section, "ziflow", problems);
     let field = |(name, item): (Placed<String>, Item<'_>)| match item.node.value {

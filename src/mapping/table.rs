@@ -92,9 +92,12 @@ impl Table {
                 spec.value.iter().find(|spec| spec.pattern.value == row.pattern).map(|spec| spec.pattern.at);
             let words = value::texts(&row.value).join(", ");
             let message = format!("`{words}` cannot be read backwards: no row without `*` has it alone");
-            problems.warning(place, &spec.key, message).hint(format!(
-                "add a row for the SCIM value that `{words}` is to be shown as, or set `direction: to_ziflow`"
-            ));
+            let row = if words.contains(", ") {
+                "add a row for each of them alone".to_owned()
+            } else {
+                format!("add a row for the SCIM value that `{words}` is to be shown as")
+            };
+            problems.warning(place, &spec.key, message).hint(format!("{row}, or set `direction: to_ziflow`"));
         }
     }
 }

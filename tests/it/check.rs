@@ -17,8 +17,13 @@ fn check(bridge: &str, mapping: &str, format: &str) -> (String, Option<i32>) {
     (shown, output.status.code())
 }
 
-const GOOD: &str =
-    "user:\n  email: { from: userName, required: true }\n  active: { from: active, default: true }\n";
+const GOOD: &str = "\
+user:
+  email: { from: userName, required: true }
+  first_name: { from: name.givenName, required: true }
+  last_name: { from: name.familyName, required: true }
+  active: { from: active, default: true }
+";
 
 #[test]
 fn good_files_are_fine() {
@@ -64,7 +69,8 @@ fn machines_read_the_same() {
 #[test]
 fn an_example_that_does_not_hold_is_an_error() {
     let mapping = format!(
-        "{GOOD}examples:\n  - name: wrong\n    scim: {{ userName: a@example.com }}\n    ziflow: {{ email: b@example.com }}\n"
+        "{GOOD}examples:\n  - name: wrong\n    scim: {{ userName: a@example.com, name: {{ givenName: a, familyName: b }} }}\n    \
+         ziflow: {{ email: b@example.com }}\n"
     );
     let (shown, code) = check("", &mapping, "text");
     assert_eq!(code, Some(78), "{shown}");
@@ -96,4 +102,80 @@ fn secrets_come_from_files_and_are_not_shown() {
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     let shown = format!("{output:?}");
     assert!(shown.contains("both given") && !shown.contains("the-key"), "{shown}");
+}
+
+/// A file of tests/cli/check: the files and variables that an operator has, and what `check` tells them.
+struct Case {
+    /// Name with what may follow it, and text.
+    parts: Vec<(String, String)>,
+}
+
+impl Case {
+    fn parse(text: &str) -> Self {
+        let part = |part: &str| {
+            let (name, text) = part.split_once('\n').unwrap_or((part, ""));
+            (name.to_owned(), text.to_owned())
+        };
+        Self { parts: text.strip_prefix("--- ").unwrap().split("\n--- ").map(part).collect() }
+    }
+
+    fn part(&self, name: &str) -> Option<&str> {
+        self.parts.iter().find(|(found, _)| found == name).map(|(_, text)| text.as_str())
+    }
+
+    /// Files stand with their mode behind their name, if it matters.
+    fn files(&self) -> impl Iterator<Item = (&str, u32, &str)> {
+        let files = self.parts.iter().filter(|(name, _)| name != "environment" && name != "output");
+        files.map(|(name, text)| match name.split_once(" mode ") {
+            Some((name, mode)) => (name, u32::from_str_radix(mode, 8).unwrap(), text.as_str()),
+            None => (name.as_str(), 0o640, text.as_str()),
+        })
+    }
+
+    fn output(&self) -> String {
+        let folder = Folder::new();
+        folder.file("bridge.yaml", "ziflow:\n  key_user_email: a@example.com\n");
+        folder.file("mapping.yaml", GOOD);
+        for (name, mode, text) in self.files() {
+            match name.strip_prefix("without ") {
+                Some(name) => std::fs::remove_file(folder.path().join(name)).unwrap(),
+                None => drop(folder.file_with_mode(name, &format!("{text}\n"), mode)),
+            }
+        }
+        let variables = self.part("environment").unwrap_or("BRIDGE_ZIFLOW__API_KEY=k").lines();
+        let variables: Vec<_> = variables.map(|line| line.split_once('=').unwrap()).collect();
+        let format =
+            if self.part("output").is_some_and(|output| output.starts_with('{')) { "json" } else { "text" };
+        let config = folder.path().join("bridge.yaml").display().to_string();
+        let output =
+            command(&["check", "--config", &config, "--format", format], &variables).output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        let shown = shown.replace(&folder.path().display().to_string(), "DIR");
+        format!("{shown}exit code {}\n", output.status.code().unwrap())
+    }
+}
+
+/// `UPDATE_GOLDEN=1` writes what `check` says now; read it as somebody who is called at night.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is no setting of the product, and nobody misspells it for long"
+)]
+fn each_mistake_is_told_as_its_file_says() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/check");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 40, "{}", paths.len());
+    let mut wrong = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (given, expected) = text.split_once("--- output\n").unwrap();
+        let output = Case::parse(&text).output();
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, format!("{given}--- output\n{output}")).unwrap();
+        } else if output != expected {
+            wrong.push(format!("{}\n{output}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,6 +1,7 @@
 //! A running bridge with a simulated Ziflow behind it, and somebody who speaks to it as Entra does.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,8 +33,13 @@ impl Folder {
     }
 
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        self.file_with_mode(name, text, 0o600)
+    }
+
+    pub fn file_with_mode(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         path
     }
 }
