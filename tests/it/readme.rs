@@ -5,7 +5,7 @@ use ziflow_scim_bridge::mapping::Mapping;
 use ziflow_scim_bridge::scim::resource::Resource;
 use ziflow_scim_bridge::scim::schema::USER_TYPE;
 use ziflow_scim_bridge::yaml;
-use ziflow_scim_bridge::ziflow::model::Field;
+use ziflow_scim_bridge::ziflow::model::{Field, FieldValue};
 
 const README: &str = include_str!("../../README.md");
 
@@ -55,7 +55,7 @@ fn every_row_of_the_manual_is_true() {
             continue;
         }
         for (name, value) in entries(code(becomes)).as_object().unwrap() {
-            let got = made.get(&Field::by_name(name).unwrap()).map(|value| value.to_json());
+            let got = made.get(&Field::by_name(name).unwrap()).map(FieldValue::to_json);
             assert_eq!(got.as_ref(), Some(value), "{row:?}");
         }
     }
