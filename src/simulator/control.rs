@@ -35,6 +35,14 @@ pub(super) fn answer(
             Ok(done())
         }
         ("POST", "set", None) => parsed(body).and_then(|quirks| set(world, &quirks, now)),
+        ("POST", "key", None) => parsed(body).and_then(|key| {
+            let key = key
+                .as_str()
+                .filter(|key| !key.is_empty())
+                .ok_or("the body has to be the new key, a JSON text")?;
+            key.clone_into(&mut world.key);
+            Ok(done())
+        }),
         ("GET", "people", None) => Ok(world.people.everybody().map(fields::full).collect()),
         ("POST", "people", None) => parsed(body).and_then(|person| {
             let id = world.people.add_by_hand(person, now, &world.quirks);
@@ -57,7 +65,7 @@ pub(super) fn answer(
 }
 
 const NONE_SUCH: &str = "there are: GET and DELETE /__calls, POST and DELETE /__faults, POST /__set, \
-                         GET and POST /__people, PATCH and DELETE /__people/{id}";
+                         POST /__key, GET and POST /__people, PATCH and DELETE /__people/{id}";
 
 const NOBODY: &str = "there is no person with this id";
 

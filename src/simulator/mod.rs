@@ -104,8 +104,14 @@ impl Simulator {
         format!("http://{}/v1", self.address)
     }
 
+    /// The key that it began with.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// From now on this is the key, and no other, as after a new one was made in Ziflow.
+    pub fn change_key(&self, key: &str) {
+        key.clone_into(&mut self.shared.world().key);
     }
 
     /// Sets a quirk, or says what would have been right.

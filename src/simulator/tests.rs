@@ -553,6 +553,7 @@ async fn people_can_be_changed_by_hand() {
         "DELETE /__people/nobody",
         "PATCH /__people/nobody {}",
         "POST /__people",
+        "POST /__key {}",
         "GET /__nothing",
         r#"POST /__set {"put":"replace","seats":"some"}"#,
         r#"POST /__faults {"fault":"rest"}"#,
@@ -563,6 +564,8 @@ async fn people_can_be_changed_by_hand() {
     rig.simulator.add_person(json!({"email": "jo@example.com", "first_name": "Jo"}));
     let seen = rig.play(r#"PUT /users/{jo} {"phone":"2"}"#).await.unwrap();
     assert_eq!(seen.json["first_name"], "Jo", "a refused list of quirks has changed one");
+    assert_eq!(rig.play(r#"POST /__key "another-key""#).await.unwrap().status, 200);
+    assert_eq!(rig.play("GET /users").await.unwrap().status, 401, "it comes with the old key");
 }
 
 #[tokio::test]
