@@ -15,7 +15,7 @@ use crate::ziflow::model::{Fields, User};
 use crate::ziflow::rate_limit::{self, RateLimit};
 use crate::ziflow::rehearsal::{self, Rehearsal};
 use crate::ziflow::sender::{Sender, nonsense};
-use crate::ziflow::transport::{self, Answer, Body, Call, Request};
+use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call, KeyNumber, Request};
 
 /// `ziflow.*` of the settings, as far as they concern what answers mean.
 #[derive(Clone, Debug, Deserialize)]
@@ -96,6 +96,16 @@ impl Client {
         self.sender.key_refused()
     }
 
+    /// Another key from now on; it has to be proven anew.
+    pub fn put_key(&self, key: ApiKey) {
+        self.sender.put_key(key);
+    }
+
+    /// Which key is in use.
+    pub(super) fn key_number(&self) -> KeyNumber {
+        self.sender.key_number()
+    }
+
     /// How long ago Ziflow last gave an answer that could be used.
     pub fn heard(&self) -> Option<Duration> {
         self.sender.heard()
@@ -118,12 +128,12 @@ impl Client {
         let answer = self.sender.read(call, &request).await?;
         match &answer.body {
             Body::Json(body) if answer.status.is_success() && page(body).is_some() => {
-                self.sender.prove();
+                self.sender.prove(&answer);
                 Ok(())
             }
             _ if answer.status == StatusCode::FORBIDDEN => Err(self.sender.refuse_key(&answer)),
             _ => {
-                self.sender.distrust();
+                self.sender.distrust(&answer);
                 let kind = answer.kind();
                 Err(self.sender.note(Error::Nonsense {
                     reason: format!(
@@ -176,7 +186,7 @@ impl Client {
         match &answer.body {
             Body::Json(body) if answer.status.is_success() => {
                 let page = page(body).ok_or_else(|| self.puzzled("GET /users", &answer))?;
-                self.sender.prove();
+                self.sender.prove(&answer);
                 Ok(Some(page))
             }
             _ if number > 1 && says_absent(answer.status) => Ok(None),
@@ -214,7 +224,7 @@ impl Client {
         match answer.status {
             status if status.is_success() => written(&answer, |_user| true),
             StatusCode::NOT_FOUND => {
-                self.sender.distrust();
+                self.sender.distrust(&answer);
                 Err(self.puzzled("POST /users", &answer))
             }
             _ => Err(self.refusal(call, "POST /users", &answer).await),
@@ -315,10 +325,11 @@ impl Client {
 
     /// What "nobody" is worth. An HTML page speaks for a gateway, so it needs a proof of its own.
     async fn absence(&self, call: &Call, answer: &Answer) -> Error {
-        if self.proven_lately() && !answer.is_html() {
-            return Error::NotFound;
-        }
-        match self.prove(call).await {
+        let known = self.proven_lately() && !answer.is_html();
+        let proof = if known { Ok(()) } else { self.prove(call).await };
+        match proof {
+            // What is proven then is the key in use, and another one was answered.
+            Ok(()) if self.sender.is_outdated(answer) => Error::key_changed(),
             Ok(()) => Error::NotFound,
             Err(error) => error,
         }

@@ -17,7 +17,7 @@ use crate::ziflow::error::Error;
 use crate::ziflow::model::{Fields, User};
 use crate::ziflow::rehearsal;
 use crate::ziflow::snapshot::{Snapshot, Write};
-use crate::ziflow::transport::Call;
+use crate::ziflow::transport::{ApiKey, Call, KeyNumber};
 
 /// How long "there is nobody with this address" counts as seen just now.
 const ABSENCE_SECS: u64 = 60;
@@ -90,6 +90,21 @@ impl Directory {
 
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Another key from now on. What has been read with the one before may be another account's.
+    pub fn put_key(&self, key: ApiKey) {
+        self.client.put_key(key);
+        let mut cache = self.cache();
+        cache.writes += 1;
+        cache.people.clear();
+        cache.absent.clear();
+        drop(cache);
+        match &mut *self.listing() {
+            // The walk notices by itself that the key has changed.
+            Listing::Walking { writes, .. } => writes.clear(),
+            listing => *listing = Listing::None,
+        }
     }
 
     /// The person with this id, at most `read_cache_ttl_secs` old.
@@ -330,11 +345,34 @@ impl Directory {
     }
 
     async fn walk_and_keep(&self) -> Result<Arc<Snapshot>, Error> {
-        let walked = Snapshot::read(&self.client).await;
+        loop {
+            let key = self.client.key_number();
+            let walked = Snapshot::read(&self.client).await;
+            if let Some(outcome) = self.keep_walk(key, walked) {
+                return outcome;
+            }
+        }
+    }
+
+    /// None when the key has changed during the walk: its pages may be of two accounts.
+    fn keep_walk(
+        &self,
+        key: KeyNumber,
+        walked: Result<Snapshot, Error>,
+    ) -> Option<Result<Arc<Snapshot>, Error>> {
+        // The key changes before the listing is told, so behind this lock it cannot change unseen.
         let mut listing = self.listing();
+        if self.client.key_number() != key {
+            return None;
+        }
         let before = std::mem::replace(&mut *listing, Listing::None);
-        let mut snapshot =
-            walked.inspect_err(|error| warn!(%error, "the list of people could not be read"))?;
+        let mut snapshot = match walked {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                warn!(%error, "the list of people could not be read");
+                return Some(Err(error));
+            }
+        };
         if let Listing::Walking { writes, .. } = before {
             for write in writes {
                 write.apply(&mut snapshot);
@@ -343,7 +381,7 @@ impl Directory {
         debug!(people = snapshot.len(), "the list of people is read");
         let snapshot = Arc::new(snapshot);
         *listing = Listing::Ready { snapshot: Arc::clone(&snapshot), used: Instant::now() };
-        Ok(snapshot)
+        Some(Ok(snapshot))
     }
 
     fn write(&self, write: Write) {

@@ -35,6 +35,14 @@ pub enum Error {
     Walking { retry_after: Duration },
 }
 
+impl Error {
+    /// The answer was given to a key that has been replaced since, so it says nothing.
+    pub(super) fn key_changed() -> Self {
+        let reason = "the API key was changed while Ziflow was being asked".to_owned();
+        Self::Unavailable { reason, retry_after: Some(Duration::from_secs(1)) }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

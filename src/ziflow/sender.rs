@@ -1,8 +1,7 @@
 //! Sending until there is an answer that can be judged: which trouble passes, what may be sent again, and what is
 //! known about Ziflow and the key meanwhile.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -13,7 +12,9 @@ use tracing::{error, info, warn};
 use crate::ziflow::client::Settings;
 use crate::ziflow::error::Error;
 use crate::ziflow::rate_limit::{self, RateLimit};
-use crate::ziflow::transport::{self, Answer, Body, Call, Failure, Lost, Request, Transport};
+use crate::ziflow::transport::{
+    self, Answer, ApiKey, Body, Call, Failure, KeyNumber, Lost, Request, Transport,
+};
 
 /// How long a pause is when Ziflow asks to slow down without saying for how long.
 const UNSAID_PAUSE: Duration = Duration::from_secs(1);
@@ -26,15 +27,23 @@ enum Verdict {
     Stop(Error),
 }
 
+/// What is known about the key in use; another key begins anew.
+#[derive(Debug, Default)]
+struct Standing {
+    key: KeyNumber,
+    /// When `GET /users?count=1`, or a page of people, last came back as it must; none since trouble with it.
+    proven: Option<Instant>,
+    /// Whether the last word about it was a refusal.
+    refused: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Sender {
     transport: Transport,
     backoff: ExponentialBuilder,
     no_seat_texts: Vec<String>,
-    /// When `GET /users?count=1`, or a page of people, last came back as it must; none since trouble with it.
-    proven: Mutex<Option<Instant>>,
+    standing: Mutex<Standing>,
     proof_ttl: Duration,
-    key_refused: AtomicBool,
     /// When Ziflow last gave an answer that could be used.
     heard: Mutex<Option<Instant>>,
     /// What went wrong since then, if anything did.
@@ -56,9 +65,8 @@ impl Sender {
             transport: Transport::new(connection, RateLimit::new(pace))?,
             backoff,
             no_seat_texts: settings.no_seat_texts.iter().map(|text| text.to_lowercase()).collect(),
-            proven: Mutex::default(),
+            standing: Mutex::default(),
             proof_ttl: Duration::from_secs(settings.proof_ttl_secs),
-            key_refused: AtomicBool::new(false),
             heard: Mutex::default(),
             trouble: Mutex::default(),
         })
@@ -66,19 +74,19 @@ impl Sender {
 
     /// Whether the key has been seen to work, and there has been no trouble with it since.
     pub(super) fn key_proven(&self) -> bool {
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.standing().proven.is_some()
     }
 
     /// Whether that was recently enough to believe Ziflow that there is nobody: a key can lose its rights, and a
     /// gateway its way, and then everybody would be "not found".
     pub(super) fn proven_lately(&self) -> bool {
-        let proven = *self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        let proven = self.standing().proven;
         proven.is_some_and(|proven| proven.elapsed() < self.proof_ttl)
     }
 
     /// Whether the last word about the key was a refusal.
     pub(super) fn key_refused(&self) -> bool {
-        self.key_refused.load(Ordering::Relaxed)
+        self.standing().refused
     }
 
     /// How long ago Ziflow last gave an answer that could be used.
@@ -96,25 +104,56 @@ impl Sender {
         &self.transport.limit
     }
 
+    /// Another key from now on. Nothing that is known about the one before is true of it, and what comes back for
+    /// requests under way says nothing about it.
+    pub(super) fn put_key(&self, key: ApiKey) {
+        let mut standing = self.standing();
+        let number = standing.key.next();
+        *standing = Standing { key: number, ..Standing::default() };
+        self.transport.put_key(number, key);
+        drop(standing);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*trouble, Some(Error::KeyRefused { .. })) {
+            *trouble = None;
+        }
+    }
+
+    /// Which key is in use.
+    pub(super) fn key_number(&self) -> KeyNumber {
+        self.standing().key
+    }
+
+    /// Whether this answer was given to a key that is no longer in use.
+    pub(super) fn is_outdated(&self, answer: &Answer) -> bool {
+        self.key_number() != answer.key
+    }
+
     /// `GET /users?count=1`, or a page of people, has come back as it must.
-    pub(super) fn prove(&self) {
-        let before = self.proven.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+    pub(super) fn prove(&self, answer: &Answer) {
+        let Some(mut standing) = self.standing_of(answer) else { return };
+        let before = standing.proven.replace(Instant::now());
+        standing.refused = false;
+        drop(standing);
         if before.is_none() {
             info!("Ziflow takes the API key");
         }
-        self.key_refused.store(false, Ordering::Relaxed);
     }
 
     /// An answer that a right address and key cannot give: nothing is believed until they are proven again.
-    pub(super) fn distrust(&self) {
-        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub(super) fn distrust(&self, answer: &Answer) {
+        if let Some(mut standing) = self.standing_of(answer) {
+            standing.proven = None;
+        }
     }
 
     /// Ziflow does not take the key.
     pub(super) fn refuse_key(&self, answer: &Answer) -> Error {
-        self.distrust();
+        let Some(mut standing) = self.standing_of(answer) else { return Error::key_changed() };
+        standing.proven = None;
+        let before = std::mem::replace(&mut standing.refused, true);
+        drop(standing);
         let status = answer.status.as_u16();
-        if !self.key_refused.swap(true, Ordering::Relaxed) {
+        if !before {
             error!(status, "Ziflow refuses the API key: is it valid, and is its owner an admin?");
         }
         self.note(Error::KeyRefused { status, message: answer.message() })
@@ -190,10 +229,13 @@ impl Sender {
 
     /// Lets through what is no refusal of the key. A 403 may be about the person: the client asks further.
     fn judge_key(&self, answer: Answer) -> Verdict {
-        if answer.status == StatusCode::UNAUTHORIZED {
-            Verdict::Stop(self.refuse_key(&answer))
-        } else {
-            Verdict::Take(answer)
+        match answer.status {
+            // It left with a key that has been replaced since, and has done nothing.
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if self.is_outdated(&answer) => {
+                Verdict::Again(Error::key_changed(), None)
+            }
+            StatusCode::UNAUTHORIZED => Verdict::Stop(self.refuse_key(&answer)),
+            _ => Verdict::Take(answer),
         }
     }
 
@@ -220,6 +262,15 @@ impl Sender {
         Error::Throttled { retry_after: pause.max(UNSAID_PAUSE) }
     }
 
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known about the key that this answer was given to; none once another one is in use.
+    fn standing_of(&self, answer: &Answer) -> Option<MutexGuard<'_, Standing>> {
+        Some(self.standing()).filter(|standing| standing.key == answer.key)
+    }
+
     /// Whether a refusal is about the licence.
     pub(super) fn speaks_of_seats(&self, message: &str) -> bool {
         let message = message.to_lowercase();
@@ -238,4 +289,61 @@ fn without_answer(lost: Lost) -> Error {
 /// An answer that is not what Ziflow's API gives.
 pub(super) fn nonsense(what: &str, answer: &Answer) -> Error {
     Error::Nonsense { reason: format!("{what} answered {}", answer.kind()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn sender() -> Sender {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        let connection = transport::Settings {
+            base_url: "http://127.0.0.1:9/v1".to_owned(),
+            api_key: "first".to_owned().into(),
+            connect_timeout_secs: 1,
+            timeout_secs: 1,
+            max_answer_bytes: 1,
+        };
+        let settings = Settings { no_seat_texts: Vec::new(), page_size: 1, proof_ttl_secs: 60 };
+        let pace = rate_limit::Settings {
+            requests_per_second: number(1),
+            burst: number(1),
+            in_flight: number(1),
+            max_wait_secs: 1,
+            max_pause_secs: 1,
+            retries: 0,
+            backoff_min_ms: 1,
+            backoff_max_secs: 1,
+        };
+        Sender::new(&connection, &settings, &pace).unwrap()
+    }
+
+    fn answer(status: StatusCode, key: KeyNumber) -> Answer {
+        Answer { status, retry_after: None, body: Body::Empty, key }
+    }
+
+    #[test]
+    fn a_word_about_a_key_that_was_replaced_is_no_word_about_the_next() {
+        let sender = sender();
+        let first = sender.key_number();
+        sender.prove(&answer(StatusCode::OK, first));
+        assert!(sender.proven_lately());
+        sender.put_key(ApiKey::new(&"second".to_owned().into()).unwrap());
+        assert!(!sender.proven_lately() && sender.is_outdated(&answer(StatusCode::OK, first)));
+        sender.prove(&answer(StatusCode::OK, first));
+        assert!(!sender.proven_lately(), "another key was taken");
+
+        let second = sender.key_number();
+        sender.prove(&answer(StatusCode::OK, second));
+        let told = sender.refuse_key(&answer(StatusCode::UNAUTHORIZED, first));
+        assert_eq!((told, sender.key_refused()), (Error::key_changed(), false));
+        sender.distrust(&answer(StatusCode::NOT_FOUND, first));
+        assert!(sender.proven_lately(), "another key was meant");
+        sender.refuse_key(&answer(StatusCode::UNAUTHORIZED, second));
+        assert!(sender.key_refused() && !sender.key_proven() && sender.trouble().is_some());
+        sender.put_key(ApiKey::new(&"third".to_owned().into()).unwrap());
+        assert!(!sender.key_refused() && sender.trouble().is_none(), "that was the second key's trouble");
+    }
 }

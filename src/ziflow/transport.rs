@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +25,9 @@ const MESSAGE_CHARS: usize = 500;
 /// Everything but the unreserved characters of RFC 3986, so that no id can end its path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// How the key travels.
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
+
 /// `ziflow.*` of the settings, as far as they concern the connection.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
@@ -34,6 +38,30 @@ pub struct Settings {
     pub connect_timeout_secs: u64,
     pub timeout_secs: u64,
     pub max_answer_bytes: usize,
+}
+
+/// An API key that a header can carry. It is never shown.
+#[derive(Clone, Debug)]
+pub struct ApiKey(HeaderValue);
+
+impl ApiKey {
+    /// Fails with a sentence for the operator.
+    pub fn new(key: &SecretString) -> Result<Self, String> {
+        let mut header = HeaderValue::from_str(key.expose_secret())
+            .map_err(|_invalid| "ziflow.api_key holds characters that no HTTP header can carry".to_owned())?;
+        header.set_sensitive(true);
+        Ok(Self(header))
+    }
+}
+
+/// Counts the keys that have been in use, so that a word about one is not taken for a word about the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyNumber(u64);
+
+impl KeyNumber {
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 }
 
 /// What one SCIM request may spend on Ziflow, and what it has spent.
@@ -79,6 +107,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Body,
+    /// The key that the request carried.
+    pub(super) key: KeyNumber,
 }
 
 #[derive(Debug)]
@@ -114,6 +144,7 @@ pub(super) enum Failure {
 #[derive(Debug)]
 pub(super) struct Transport {
     http: reqwest::Client,
+    key: ArcSwap<(KeyNumber, ApiKey)>,
     base: Url,
     timeout: Duration,
     max_answer_bytes: usize,
@@ -124,11 +155,8 @@ impl Transport {
     /// Fails with a sentence for the operator when the settings cannot be used.
     pub(super) fn new(settings: &Settings, limit: RateLimit) -> Result<Self, String> {
         let base = origin(&settings.base_url)?;
-        let mut key = HeaderValue::from_str(settings.api_key.expose_secret())
-            .map_err(|_invalid| "ziflow.api_key holds characters that no HTTP header can carry".to_owned())?;
-        key.set_sensitive(true);
+        let key = ApiKey::new(&settings.api_key)?;
         let builder = reqwest::Client::builder()
-            .default_headers(HeaderMap::from_iter([(http::HeaderName::from_static("apikey"), key)]))
             .user_agent(concat!("ziflow-scim-bridge/", env!("CARGO_PKG_VERSION")))
             // A redirect would carry the admin key to wherever it points.
             .redirect(Policy::none())
@@ -144,11 +172,17 @@ impl Transport {
         };
         Ok(Self {
             http: builder.build().map_err(|error| format!("cannot set up HTTPS: {}", chain(&error)))?,
+            key: ArcSwap::from_pointee((KeyNumber::default(), key)),
             base,
             timeout: Duration::from_secs(settings.timeout_secs),
             max_answer_bytes: settings.max_answer_bytes,
             limit,
         })
+    }
+
+    /// From now on requests carry this key; those under way end with the one they left with.
+    pub(super) fn put_key(&self, number: KeyNumber, key: ApiKey) {
+        self.key.store(Arc::new((number, key)));
     }
 
     /// Waits for a turn, sends, and reads the whole answer.
@@ -172,7 +206,8 @@ impl Transport {
     }
 
     async fn send(&self, request: &Request<'_>) -> Result<Answer, reqwest::Error> {
-        let mut builder = self.http.request(request.method.clone(), self.url(request));
+        let (number, ApiKey(key)) = (**self.key.load()).clone();
+        let mut builder = self.http.request(request.method.clone(), self.url(request)).header(APIKEY, key);
         if let Some(body) = request.body {
             builder = builder.json(body);
         }
@@ -182,7 +217,7 @@ impl Transport {
         let retry_after = retry_after.map(|wait| wait.min(self.limit.max_pause()));
         let html = is_html(response.headers());
         let body = self.read(response, html).await;
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, body, key: number })
     }
 
     /// Reads the body up to the cap. A body that breaks off is an answer of its own: the status has arrived.
@@ -394,7 +429,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_error_is_not_repeated() {
-        let answer = |status, body| Answer { status, retry_after: None, body };
+        let answer = |status, body| Answer { status, retry_after: None, body, key: KeyNumber::default() };
         let secret = || Body::Json(json!({"message": "secret"}));
         assert_eq!(answer(StatusCode::BAD_REQUEST, secret()).message(), "secret");
         assert_eq!(answer(StatusCode::OK, secret()).message(), "JSON of another shape");
