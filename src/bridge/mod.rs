@@ -7,6 +7,7 @@
 mod create;
 pub mod error;
 mod find;
+pub mod in_force;
 mod lock;
 mod pages;
 pub mod plan;
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
+use crate::bridge::in_force::InForce;
 use crate::bridge::lock::Locks;
 use crate::bridge::pages::Sequences;
 use crate::bridge::plan::{Granted, OnDeactivate, OnEmailChange, Protection};
@@ -37,7 +39,7 @@ use crate::store::{self, Store};
 use crate::ziflow::client::Invitation;
 use crate::ziflow::directory::Directory;
 use crate::ziflow::model::User;
-use crate::ziflow::transport::Call;
+use crate::ziflow::transport::{ApiKey, Call};
 
 /// `policy.on_delete`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -160,9 +162,11 @@ impl Component {
 pub struct Bridge {
     directory: Arc<Directory>,
     store: Store,
-    mapping: ArcSwap<Mapping>,
+    in_force: ArcSwap<InForce>,
     policy: Policy,
     settings: Settings,
+    /// The address of the API key's owner.
+    key_user: ArcSwap<Option<String>>,
     /// Where people stand, without a slash at the end: the beginning of every `meta.location`.
     users_url: String,
     locks: Locks,
@@ -203,7 +207,7 @@ impl Bridge {
     pub fn new(
         directory: Arc<Directory>,
         store: Store,
-        mapping: Mapping,
+        mapping: InForce,
         policy: Policy,
         settings: Settings,
         public_url: &str,
@@ -211,8 +215,9 @@ impl Bridge {
         Self {
             directory,
             store,
-            mapping: ArcSwap::from_pointee(mapping),
+            in_force: ArcSwap::from_pointee(mapping),
             policy,
+            key_user: ArcSwap::from_pointee(settings.key_user_email.clone()),
             settings,
             users_url: format!("{}{}", public_url.trim_end_matches('/'), USER_TYPE.endpoint),
             locks: Locks::default(),
@@ -223,8 +228,28 @@ impl Bridge {
 
     /// What can be done with people until the deadline, if the conditions hold.
     pub fn users(&self, deadline: Instant, conditions: Conditions) -> Users<'_> {
-        let (mapping, call) = (self.mapping.load_full(), Call::until(deadline));
-        Users { bridge: self, mapping, call, conditions }
+        let mapping = Arc::clone(&self.in_force.load().mapping);
+        Users { bridge: self, mapping, call: Call::until(deadline), conditions }
+    }
+
+    /// The mapping that the next request will see.
+    pub fn mapping_in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// Requests that begin from now on see this mapping; those under way keep theirs.
+    pub fn put_mapping(&self, mapping: InForce) {
+        self.in_force.store(Arc::new(mapping));
+    }
+
+    /// Calls that leave from now on carry this key.
+    pub fn put_key(&self, key: ApiKey) {
+        self.directory.put_key(key);
+    }
+
+    /// From now on this person is protected as the owner of the API key.
+    pub fn put_key_user(&self, email: Option<String>) {
+        self.key_user.store(Arc::new(email));
     }
 
     /// What requests do inside, from now on.
@@ -268,9 +293,11 @@ impl Bridge {
             }
             None => Component::fine("limiter", &format!("{} waiting", client.limit().waiting())),
         };
+        let mapping = self.in_force.load();
+        let in_force = format!("{}, version {}, since {}", mapping.file, mapping.digest, mapping.since);
         let mut parts = vec![
             store.map_or_else(|| Component::fine("store", ""), |error| Component::failing("store", &error)),
-            Component::fine("mapping", "in force"),
+            Component::fine("mapping", &in_force),
             key,
             upstream,
             limiter,
@@ -285,7 +312,7 @@ impl Bridge {
         let is_user = |email: &String| email.to_lowercase() == user.email.to_lowercase();
         if user.account_owner {
             Some(Protection::AccountOwner)
-        } else if self.settings.key_user_email.as_ref().is_some_and(is_user) {
+        } else if self.key_user.load().as_ref().as_ref().is_some_and(is_user) {
             Some(Protection::KeyUser)
         } else {
             self.policy.protected_emails.iter().any(is_user).then_some(Protection::Listed)
@@ -332,9 +359,13 @@ impl Bridge {
 fn version(representation: &Map<String, Value>) -> String {
     // A JSON object can always be written.
     let text = serde_json::to_string(representation).unwrap_or_default();
+    format!("W/\"{:016x}\"", fingerprint(&text))
+}
+
+/// The beginning of a text's SHA-256.
+fn fingerprint(text: &str) -> u64 {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    let short: [u8; 8] = digest.as_ref().first_chunk().copied().unwrap_or_default();
-    format!("W/\"{:016x}\"", u64::from_be_bytes(short))
+    u64::from_be_bytes(digest.as_ref().first_chunk().copied().unwrap_or_default())
 }
 
 /// The version in a representation.

@@ -5,12 +5,14 @@ mod demo;
 mod entra;
 mod explain;
 mod explanation;
+mod reload;
 mod request;
 mod serve;
 mod simulate;
 mod stage;
 mod text;
 pub mod transcript;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;

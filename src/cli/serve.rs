@@ -1,18 +1,22 @@
 //! `serve`: the service.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::bridge::Bridge;
-use crate::cli::{CONFIG, ConfigFile, FAILED, show};
-use crate::config::Settings;
+use crate::cli::reload::{Reloader, tell};
+use crate::cli::{CONFIG, ConfigFile, FAILED, environment, failed, show};
+use crate::config::{self, Settings};
+use crate::server::auth::Door;
+use crate::server::reloads::Reloads;
 use crate::server::{self, admin};
 use crate::store::{Location, Store};
 use crate::telemetry;
@@ -23,7 +27,13 @@ use crate::ziflow::directory::Directory;
 const FIRST_LOOK_SECS: u64 = 10;
 
 pub(super) async fn run(config: &ConfigFile) -> ExitCode {
-    let settings = match config.load() {
+    // A SIGHUP while the process starts must not end it: it is kept, and reloads once there is something to reload.
+    let hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return failed(&format!("cannot wait for signals: {error}")),
+    };
+    let file = config.path();
+    let settings = match config::load(file.as_deref(), environment()) {
         Ok(settings) => settings,
         Err(reports) => {
             show(&reports);
@@ -31,10 +41,8 @@ pub(super) async fn run(config: &ConfigFile) -> ExitCode {
         }
     };
     telemetry::init(settings.log);
-    for report in &settings.warnings {
-        warn!(file = report.file, key = report.problem.key, "{}", report.problem.message);
-    }
-    match serve(settings).await {
+    tell(&settings.warnings);
+    match serve(file, settings, hangup).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             error!("{message}");
@@ -43,7 +51,7 @@ pub(super) async fn run(config: &ConfigFile) -> ExitCode {
     }
 }
 
-async fn serve(settings: Settings) -> Result<(), String> {
+async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Result<(), String> {
     if settings.store == Location::Memory {
         warn!(
             "the store is in memory: what Ziflow has no field for is forgotten at every restart (store.url)"
@@ -71,15 +79,23 @@ async fn serve(settings: Settings) -> Result<(), String> {
         info!(listen = admin.local_addr().ok().map(tracing::field::display), "ready for monitoring");
     }
     info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
-    let Settings { tokens, server, .. } = settings;
+    let (door, reloads) = (Arc::new(Door::new(settings.tokens.clone())), Arc::new(Reloads::default()));
+    let reloader =
+        Reloader::new(file, &settings, Arc::clone(&bridge), Arc::clone(&door), Arc::clone(&reloads));
     tokio::join!(
-        server::run(listener, Arc::clone(&bridge), tokens, server, tenant_url, told(stopped.clone())),
+        server::run(listener, Arc::clone(&bridge), door, settings.server, tenant_url, told(stopped.clone())),
         async {
             if let Some(admin) = admin {
-                admin::run(admin, Arc::clone(&bridge), told(stopped.clone())).await;
+                admin::run(admin, Arc::clone(&bridge), reloads, told(stopped.clone())).await;
             }
         },
-        first_look(&bridge, told(stopped.clone())),
+        reloader.run(hangup, told(stopped.clone())),
+        async {
+            tokio::select! {
+                () = first_look(&bridge) => {}
+                () = told(stopped.clone()) => {}
+            }
+        },
     );
     info!("stopped");
     Ok(())
@@ -108,15 +124,10 @@ pub(super) async fn bind(address: std::net::SocketAddr, key: &str) -> Result<Tcp
 }
 
 /// So that the log says whether Ziflow takes the key before Entra asks.
-async fn first_look(bridge: &Bridge, stopped: impl Future<Output = ()>) {
+pub(super) async fn first_look(bridge: &Bridge) {
     let deadline = Instant::now() + Duration::from_secs(FIRST_LOOK_SECS);
-    tokio::select! {
-        proof = bridge.prove_key(deadline) => {
-            if let Err(error) = proof {
-                warn!(reason = error.detail, "Ziflow cannot be used yet");
-            }
-        }
-        () = stopped => {}
+    if let Err(error) = bridge.prove_key(deadline).await {
+        warn!(reason = error.detail, "Ziflow cannot be used yet");
     }
 }
 
@@ -124,15 +135,10 @@ fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), String> {
     let told = |error| format!("cannot wait for signals: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(told)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(told)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(told)?;
     drop(tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                // Left alone, it would end the process without an answer to what has been accepted.
-                _ = hangup.recv() => warn!("SIGHUP changes nothing in this version: restart to read the files anew"),
-            }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
         stop.send_replace(true);
     }));

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::bridge::Bridge;
 use crate::cli::serve;
 use crate::config::{self, Report};
-use crate::server;
+use crate::server::{self, auth::Door};
 use crate::simulator::{self, Simulator};
 
 #[derive(Debug)]
@@ -58,11 +58,11 @@ impl Stage {
         let tenant_url = settings.server.tenant_url(settings.server.listen);
         let base_path = settings.server.base_path.clone();
         let url = format!("http://{address}{base_path}");
-        let mapping_file = settings.mapping_file.clone();
+        let mapping_file = settings.mapping.file.clone();
         let bridge = serve::assemble(&settings, &tenant_url)?;
-        let (tokens, limits) = (settings.tokens, settings.server);
+        let (door, limits) = (Arc::new(Door::new(settings.tokens)), settings.server);
         let forever = std::future::pending();
-        let service = server::run(listener, Arc::clone(&bridge), tokens, limits, tenant_url, forever);
+        let service = server::run(listener, Arc::clone(&bridge), door, limits, tenant_url, forever);
         Ok(Self { ziflow, bridge, url, base_path, mapping_file, service: tokio::spawn(service) })
     }
 }

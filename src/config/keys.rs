@@ -88,6 +88,7 @@ pub(super) fn keys() -> Vec<Key> {
         ("policy.protected_emails", Emails),
         ("policy.dry_run", Boolean),
         ("mapping.file", Text),
+        ("mapping.watch", Boolean),
         ("log.level", Choice(&["error", "warn", "info", "debug", "trace"])),
         ("log.format", Choice(&["auto", "text", "json"])),
     ];

@@ -1,8 +1,10 @@
 //! Settings: the embedded defaults, then `bridge.yaml`, then `BRIDGE_SECTION__KEY` variables, then the files
 //! that hold secrets. Everything wrong is reported at once, and nothing is accepted that is not honoured.
 
+mod fixed;
 mod keys;
 mod layer;
+mod mapping;
 mod report;
 mod secrets;
 
@@ -14,11 +16,12 @@ use figment::providers::Serialized;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::bridge::in_force::InForce;
+pub use crate::config::fixed::Fixed;
 use crate::config::layer::{Layer, Origin};
+pub use crate::config::mapping::load_mapping;
 pub use crate::config::report::Report;
 use crate::config::report::unreadable;
-use crate::mapping::Mapping;
-use crate::mapping::examples;
 use crate::server::auth::Tokens;
 use crate::store::Location;
 use crate::yaml::{Problem, Severity};
@@ -46,9 +49,11 @@ pub struct Settings {
     pub store: Location,
     pub policy: bridge::Policy,
     pub bridge: bridge::Settings,
-    pub mapping: Mapping,
-    /// Where the mapping comes from, for people.
-    pub mapping_file: String,
+    pub mapping: InForce,
+    /// The mapping's file, if it is to be reloaded whenever it changes.
+    pub watched: Option<PathBuf>,
+    /// What of all this cannot be changed without a restart.
+    pub fixed: Fixed,
     pub log: telemetry::Settings,
     /// What an operator should know though it stops nothing.
     pub warnings: Vec<Report>,
@@ -121,7 +126,7 @@ impl Loader {
         }
         base_url?;
         let api_key = api_key?;
-        let (mapping_file, mapping) = mapping?;
+        let (mapping, watched) = mapping?;
         Ok(Settings {
             server: server?,
             admin_listen: admin_listen?,
@@ -134,7 +139,8 @@ impl Loader {
             policy: self.section("policy")?,
             bridge,
             mapping,
-            mapping_file,
+            watched,
+            fixed: Fixed::read(|key| self.value(key)),
             log: self.section("log")?,
             warnings: Vec::new(),
         })
@@ -222,34 +228,6 @@ impl Loader {
                 "set policy.new_owner_id to the Ziflow user id of the person who shall, or \
                  policy.delete_without_new_owner: true",
             );
-        }
-    }
-
-    /// The mapping and its examples. The embedded one never takes over from a file that is missing.
-    fn mapping(&mut self) -> Result<(String, Mapping), Reported> {
-        let (file, text) = match (&self.path, self.text("mapping.file")) {
-            (None, None) => ("config/mapping.yaml (embedded)".to_owned(), MAPPING_YAML.to_owned()),
-            (_, named) => {
-                let path = self.beside("mapping.file", named.as_deref().unwrap_or("mapping.yaml"));
-                self.check_mapping_file(&path)?;
-                let text = std::fs::read_to_string(&path).map_err(|error| {
-                    self.reports.push(unreadable(&path, &error, "mapping.file"));
-                    Reported
-                })?;
-                (path.display().to_string(), text)
-            }
-        };
-        let report = |problem| Report { file: file.clone(), text: text.clone(), problem };
-        match Mapping::compile(&text) {
-            Ok((mapping, warnings)) => {
-                let failed = examples::run(&mapping);
-                self.reports.extend(warnings.into_iter().chain(failed).map(report));
-                Ok((file, mapping))
-            }
-            Err(problems) => {
-                self.reports.extend(problems.into_iter().map(report));
-                Err(Reported)
-            }
         }
     }
 

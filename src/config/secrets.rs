@@ -122,13 +122,13 @@ impl Loader {
         let Some(path) = self.path.clone() else { return };
         let inline = self.layers.get(1).and_then(inline_secret);
         match Access::of(&path) {
-            Access::Write => self.report_file(Severity::Error, &path, CHANGED, "o-w"),
+            Access::Write => self.reports.push(changeable(&path)),
             Access::Read => {
                 if let Some(secret) = inline {
                     let message = format!(
                         "everybody on this machine can read the file, and it holds a secret, `{secret}`"
                     );
-                    self.report_file(Severity::Warning, &path, &message, "o-r");
+                    self.reports.push(on_file(Severity::Warning, &path, &message, "o-r"));
                 }
             }
             Access::None => {}
@@ -147,9 +147,7 @@ impl Loader {
             );
             return Err(Reported);
         }
-        if let Access::Write = Access::of(mapping) {
-            self.report_file(Severity::Error, mapping, CHANGED, "o-w");
-        }
+        self.reports.extend(open_to_all(mapping));
         Ok(())
     }
 
@@ -180,22 +178,31 @@ impl Loader {
         }
         Ok(secret.to_owned())
     }
-
-    fn report_file(&mut self, severity: Severity, path: &Path, message: &str, mode: &str) {
-        let file = path.display().to_string();
-        let problem = Problem {
-            severity,
-            at: None,
-            key: String::new(),
-            message: message.to_owned(),
-            hint: Some(format!("chmod {mode} {file}")),
-            differences: Vec::new(),
-        };
-        self.reports.push(Report { file, text: String::new(), problem });
-    }
 }
 
-const CHANGED: &str = "everybody on this machine can change the file, and with it who gets into Ziflow";
+/// What is wrong with a mapping that everybody on this machine may change.
+pub(super) fn open_to_all(mapping: &Path) -> Option<Report> {
+    matches!(Access::of(mapping), Access::Write).then(|| changeable(mapping))
+}
+
+fn changeable(path: &Path) -> Report {
+    let message = "everybody on this machine can change the file, and with it who gets into Ziflow";
+    on_file(Severity::Error, path, message, "o-w")
+}
+
+fn on_file(severity: Severity, path: &Path, message: &str, mode: &str) -> Report {
+    let file = path.display().to_string();
+    let problem = Problem {
+        severity,
+        at: None,
+        key: String::new(),
+        message: message.to_owned(),
+        hint: Some(format!("chmod {mode} {file}")),
+        differences: Vec::new(),
+    };
+    Report { file, text: String::new(), problem }
+}
+
 const NO_KEY: &str = "the API key is empty or holds characters that no key has";
 const NO_KEY_HINT: &str = "copy it from the admin's profile in Ziflow, without blanks";
 const NO_TOKEN: &str = "it is empty, or holds blanks or letters that no header can carry";

@@ -1,11 +1,10 @@
-//! The second listener, for those who watch: `/healthz` (the process turns) and `/readyz` (whether Entra can be
-//! served, part by part). Nothing changes over it, and it shows nobody.
+//! The second listener, for those who watch: `/healthz` (the process turns), `/readyz` (whether Entra can be
+//! served, part by part) and `/metrics`. Nothing changes over it, and it shows nobody.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +22,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use crate::bridge::{Bridge, Component, Health};
+use crate::bridge::Bridge;
+use crate::server::metrics;
+use crate::server::readiness::Readiness;
+use crate::server::reloads::Reloads;
 
 /// So often the parts are looked at, so that "since" is true to this many seconds.
 const LOOK_SECS: u64 = 5;
@@ -37,16 +39,14 @@ const MAX_CONNECTIONS: usize = 64;
 
 const IDLE_SECS: u64 = 30;
 
-/// The parts with the time since which each is as it is.
-#[derive(Debug)]
-struct Readiness {
-    bridge: Arc<Bridge>,
-    since: Mutex<HashMap<&'static str, (Health, String)>>,
-}
-
 /// Serves until `shutdown`.
-pub async fn run(listener: TcpListener, bridge: Arc<Bridge>, shutdown: impl Future<Output = ()>) {
-    let readiness = Arc::new(Readiness { bridge, since: Mutex::default() });
+pub async fn run(
+    listener: TcpListener,
+    bridge: Arc<Bridge>,
+    reloads: Arc<Reloads>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let readiness = Arc::new(Readiness::new(bridge, reloads));
     tokio::select! {
         () = accept(listener, &readiness) => {}
         () = look(&readiness) => {}
@@ -59,7 +59,7 @@ async fn look(readiness: &Readiness) {
         drop(readiness.look().await);
         sleep(Duration::from_secs(LOOK_SECS)).await;
         if round % LOOKS_PER_QUESTION == 0 {
-            readiness.bridge.look_again(Instant::now() + Duration::from_secs(LOOK_SECS)).await;
+            readiness.look_again(Instant::now() + Duration::from_secs(LOOK_SECS)).await;
         }
     }
 }
@@ -103,11 +103,18 @@ async fn answer(request: &Request<Incoming>, readiness: &Readiness) -> Response<
     match request.uri().path() {
         "/healthz" => json_response(StatusCode::OK, &json!({"status": "ok"})),
         "/readyz" => {
-            let (ready, body) = readiness.look().await;
-            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            json_response(status, &body)
+            let look = readiness.look().await;
+            let status = if look.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            json_response(status, &look.to_json())
         }
-        _ => json_response(StatusCode::NOT_FOUND, &json!({"error": "here are /healthz and /readyz"})),
+        "/metrics" => {
+            let look = readiness.look().await;
+            let mapping = readiness.bridge.mapping_in_force();
+            response(metrics::CONTENT_TYPE, metrics::render(&look, &readiness.reloads.tally(), &mapping))
+        }
+        _ => {
+            json_response(StatusCode::NOT_FOUND, &json!({"error": "here are /healthz, /readyz and /metrics"}))
+        }
     }
 }
 
@@ -120,40 +127,14 @@ fn names_this_machine(request: &Request<Incoming>) -> bool {
     })
 }
 
-impl Readiness {
-    async fn look(&self) -> (bool, Value) {
-        let parts = self.bridge.health().await;
-        let ready = parts.iter().all(|part| part.state != Health::Failing);
-        let parts: serde_json::Map<_, _> =
-            parts.iter().map(|part| (part.name.to_owned(), self.describe(part))).collect();
-        (ready, json!({"ready": ready, "parts": parts}))
-    }
-
-    fn describe(&self, part: &Component) -> Value {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = since.entry(part.name).or_insert_with(|| (part.state, now()));
-        if entry.0 != part.state {
-            *entry = (part.state, now());
-        }
-        json!({"state": word(part.state), "since": entry.1, "detail": part.detail})
-    }
-}
-
-fn word(state: Health) -> &'static str {
-    match state {
-        Health::Fine => "ok",
-        Health::Unknown => "unknown",
-        Health::Failing => "failing",
-    }
-}
-
-fn now() -> String {
-    format!("{:.0}", jiff::Timestamp::now())
-}
-
 fn json_response(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    let mut response = response("application/json", body.to_string());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn response(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

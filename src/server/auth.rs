@@ -1,5 +1,8 @@
 //! Who may speak: bearer tokens (RFC 6750), kept as digests and compared without telling how much of one fits.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN};
 use http::header::AUTHORIZATION;
@@ -26,6 +29,22 @@ impl Tokens {
         self.0.push((name.to_owned(), digest));
     }
 
+    /// What is different in another set.
+    pub fn difference(&self, other: &Self) -> Difference {
+        let names = |these: &Self, is: &dyn Fn(&str, &Digest) -> bool| {
+            these.0.iter().filter(|(name, digest)| is(name, digest)).map(|(name, _)| name.clone()).collect()
+        };
+        Difference {
+            added: names(other, &|name, _| self.get(name).is_none()),
+            removed: names(self, &|name, _| other.get(name).is_none()),
+            changed: names(other, &|name, digest| self.get(name).is_some_and(|before| before != digest)),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Digest> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, digest)| digest)
+    }
+
     /// The name of the token that the request carries.
     pub fn check(&self, headers: &HeaderMap) -> Result<&str, Error> {
         let presented = bearer(headers).ok_or_else(|| {
@@ -39,6 +58,39 @@ impl Tokens {
         name.ok_or_else(|| {
             refused("the bearer token is not one of the bridge's; compare it with Entra's Secret Token")
         })
+    }
+}
+
+/// What is different about a set of tokens, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
+    /// Another token under the same name.
+    pub changed: Vec<String>,
+}
+
+/// The door: the tokens in force, which may become others while requests arrive.
+#[derive(Debug)]
+pub struct Door(ArcSwap<Tokens>);
+
+impl Door {
+    pub fn new(tokens: Tokens) -> Self {
+        Self(ArcSwap::from_pointee(tokens))
+    }
+
+    /// The name of the token that the request carries.
+    pub fn check(&self, headers: &HeaderMap) -> Result<String, Error> {
+        self.0.load().check(headers).map(str::to_owned)
+    }
+
+    pub fn tokens(&self) -> Arc<Tokens> {
+        self.0.load_full()
+    }
+
+    /// From the next request on these are accepted, and no others.
+    pub fn put(&self, tokens: Tokens) {
+        self.0.store(Arc::new(tokens));
     }
 }
 
@@ -103,6 +155,23 @@ mod tests {
             assert_eq!(tokens.check(&with(header)).ok(), name, "{header}");
         }
         assert_eq!(tokens.check(&HeaderMap::new()).unwrap_err().status, StatusCode::UNAUTHORIZED);
+    }
+
+    #[test]
+    fn sets_of_tokens_differ_by_name_and_by_token() {
+        let set = |tokens: &[(&str, &str)]| {
+            let mut set = Tokens::default();
+            for (name, token) in tokens {
+                set.add(name, digest(token.as_bytes()));
+            }
+            set
+        };
+        let before = set(&[("stays", "1"), ("goes", "2"), ("turns", "3")]);
+        let after = set(&[("turns", "4"), ("stays", "1"), ("comes", "2")]);
+        let names = |name: &str| vec![name.to_owned()];
+        let (added, removed, changed) = (names("comes"), names("goes"), names("turns"));
+        assert_eq!(before.difference(&after), Difference { added, removed, changed });
+        assert_eq!(before.difference(&before), Difference::default());
     }
 
     #[test]

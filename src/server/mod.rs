@@ -7,6 +7,9 @@ mod bulk;
 pub mod connection;
 pub mod json;
 mod log;
+mod metrics;
+mod readiness;
+pub mod reloads;
 pub mod reply;
 pub mod request;
 pub mod route;
@@ -39,7 +42,7 @@ use crate::scim::query::{Place, Query, list_response};
 use crate::scim::resource::Resource;
 use crate::scim::schema::USER_TYPE;
 use crate::scim::version::Conditions;
-use crate::server::auth::Tokens;
+use crate::server::auth::Door;
 use crate::server::connection::Bounds;
 use crate::server::log::{Done, Line, without_values};
 use crate::server::reply::Reply;
@@ -90,7 +93,7 @@ impl Settings {
 #[derive(Debug)]
 struct Server {
     bridge: Arc<Bridge>,
-    tokens: Tokens,
+    door: Arc<Door>,
     settings: Settings,
     tenant_url: String,
     /// Each write under way holds a copy; when all are gone, none is under way.
@@ -101,7 +104,7 @@ struct Server {
 pub async fn run(
     listener: TcpListener,
     bridge: Arc<Bridge>,
-    tokens: Tokens,
+    door: Arc<Door>,
     settings: Settings,
     tenant_url: String,
     shutdown: impl Future<Output = ()>,
@@ -113,7 +116,7 @@ pub async fn run(
         header_timeout: Duration::from_secs(settings.limits.header_timeout_secs),
         max_header_bytes: settings.limits.max_header_bytes,
     };
-    let server = Arc::new(Server { bridge, tokens, settings, tenant_url, writing });
+    let server = Arc::new(Server { bridge, door, settings, tenant_url, writing });
     let (stop, _) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -211,8 +214,7 @@ impl Server {
     async fn prepare(&self, head: &Parts, body: &mut Incoming, line: &mut Line) -> Result<Work, Done> {
         let request_id = line.request_id.clone();
         let told = |error: &Error| Done::failed(error, 0, &request_id);
-        let name = self.tokens.check(&head.headers).map_err(|error| told(&error))?;
-        line.client = Some(name.to_owned());
+        line.client = Some(self.door.check(&head.headers).map_err(|error| told(&error))?);
         let operation = self.operation(head).map_err(|no_route| {
             let reason = no_route.detail().map(without_values);
             Done { reply: Reply::no_route(&no_route, &request_id), calls: 0, reason }

@@ -104,6 +104,13 @@ fn secrets_come_from_files_and_are_not_shown() {
     assert!(shown.contains("both given") && !shown.contains("the-key"), "{shown}");
 }
 
+#[test]
+fn the_built_in_mapping_cannot_be_watched() {
+    let output = command(&["check"], &[KEY, ("BRIDGE_MAPPING__WATCH", "true")]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && shown.contains("there is nothing to watch"), "{shown}");
+}
+
 /// A file of tests/cli/check: the files and variables that an operator has, and what `check` tells them.
 struct Case {
     /// Name with what may follow it, and text.

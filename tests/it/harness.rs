@@ -128,6 +128,11 @@ impl Bridge {
         Self::spawn(&mut command(&["serve"], &all)).await
     }
 
+    /// A bridge with this settings file.
+    pub async fn configured(file: &Path) -> Self {
+        Self::spawn(&mut command(&["serve", "--config", file.to_str().unwrap()], &[])).await
+    }
+
     async fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
@@ -155,9 +160,14 @@ impl Bridge {
 
     /// Waits for a line of the log.
     pub async fn line(&self, message: &str) -> Value {
+        self.nth_line(message, 1).await
+    }
+
+    /// Waits until there are so many lines that say this, and returns the last of them.
+    pub async fn nth_line(&self, message: &str, number: usize) -> Value {
         let start = Instant::now();
         loop {
-            let found = self.log().into_iter().find(|line| line["message"] == message);
+            let found = self.log().into_iter().filter(|line| line["message"] == message).nth(number - 1);
             if let Some(line) = found {
                 return line;
             }
@@ -172,7 +182,16 @@ impl Bridge {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -239,6 +258,15 @@ impl Bridge {
     /// A request to the admin listener.
     pub async fn admin(&self, target: &str) -> Answer {
         Self::answer(self.http.get(format!("{}{target}", self.admin)).send().await.unwrap()).await
+    }
+
+    /// What `/metrics` says of this name and these labels.
+    pub async fn metric(&self, sample: &str) -> String {
+        let response = self.http.get(format!("{}/metrics", self.admin)).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        let text = response.text().await.unwrap();
+        let value = |line: &str| Some(line.strip_prefix(sample)?.strip_prefix(' ')?.to_owned());
+        text.lines().find_map(value).unwrap_or_else(|| panic!("no {sample} in {text}"))
     }
 
     async fn answer(response: reqwest::Response) -> Answer {

@@ -17,6 +17,7 @@ mod listing;
 mod manners;
 mod process;
 mod readme;
+mod reload;
 mod tidy;
 mod transcripts;
 mod truth;

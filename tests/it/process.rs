@@ -47,16 +47,25 @@ async fn what_has_been_accepted_is_answered_and_nobody_is_named_in_the_log() {
     bridge.stop().await;
 }
 
-/// An operator who asks for a reload must not end the service by it.
+/// A reload that is asked for while the bridge stops does nothing, and cuts off nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_ends_nothing() {
     let ziflow = ziflow(&[]).await;
-    let bridge = Bridge::start(&ziflow).await;
-    let sent = std::process::Command::new("kill").args(["-HUP", &bridge.pid().to_string()]).status().unwrap();
-    assert!(sent.success());
-    bridge.line("SIGHUP changes nothing in this version: restart to read the files anew").await;
+    let mut bridge = Bridge::start(&ziflow).await;
+    bridge.hang_up();
+    assert_eq!(bridge.line("reloaded").await["changed"], "nothing");
     bridge.get("/Users").await.expect(200);
-    bridge.stop().await;
+
+    ziflow.inject(Fault::slow(Duration::from_secs(1)).method(Method::POST));
+    let (answer, ()) = tokio::join!(bridge.create(person("jo@example.com")), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        bridge.terminate();
+        bridge.line("stopping: no new connections, answering what has been accepted").await;
+        bridge.hang_up();
+    });
+    answer.expect(201);
+    assert!(bridge.ended().await.success());
+    assert_eq!(bridge.log().iter().filter(|line| line["message"] == "reloaded").count(), 1);
 }
 
 /// A client that goes away does not stop a write half-way.

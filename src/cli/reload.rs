@@ -1,0 +1,260 @@
+//! Reloading: settings, mapping and secrets are read anew, and put in force all together or not at all.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::signal::unix::Signal;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use crate::bridge::Bridge;
+use crate::bridge::in_force::InForce;
+use crate::cli::watch::Watch;
+use crate::cli::{environment, serve};
+use crate::config::{self, Fixed, Report, Settings};
+use crate::server::auth::{Difference, Door, Tokens};
+use crate::server::reloads::{Reloads, Scope};
+use crate::yaml::{Problem, Severity};
+use crate::ziflow::transport::ApiKey;
+
+/// How often a watched file is looked at.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// What a reload changes, and what it compares with.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    /// The settings file that the process began with.
+    file: Option<PathBuf>,
+    fixed: Fixed,
+    api_key: SecretString,
+    key_user: Option<String>,
+    watch: Option<Watch>,
+    bridge: Arc<Bridge>,
+    door: Arc<Door>,
+    reloads: Arc<Reloads>,
+}
+
+/// Everything that can fail has been done: this can be put in force.
+struct Prepared {
+    mapping: InForce,
+    watched: Option<PathBuf>,
+    tokens: Tokens,
+    /// With the form that headers carry, if it is another key.
+    api_key: Option<(SecretString, ApiKey)>,
+    key_user: Option<String>,
+    need_restart: Vec<&'static str>,
+    warnings: Vec<Report>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        file: Option<PathBuf>,
+        settings: &Settings,
+        bridge: Arc<Bridge>,
+        door: Arc<Door>,
+        reloads: Arc<Reloads>,
+    ) -> Self {
+        let digest = &settings.mapping.digest;
+        Self {
+            file,
+            fixed: settings.fixed.clone(),
+            api_key: settings.connection.api_key.clone(),
+            key_user: settings.bridge.key_user_email.clone(),
+            watch: settings.watched.clone().map(|path| Watch::new(path, digest)),
+            bridge,
+            door,
+            reloads,
+        }
+    }
+
+    /// Reloads one time after the other, for each SIGHUP and when a watched mapping changes, until `shutdown`. What
+    /// is stopped in the middle has changed nothing yet.
+    pub(super) async fn run(mut self, hangup: Signal, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.work(hangup) => {}
+            () = shutdown => {}
+        }
+    }
+
+    async fn work(&mut self, mut hangup: Signal) {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload().await,
+                () = sleep(WATCH), if self.watch.is_some() => self.look().await,
+            }
+        }
+    }
+
+    /// Everything, from where it came at the start.
+    async fn reload(&mut self) {
+        let file = self.file.clone();
+        let loaded = aside(move || config::load(file.as_deref(), environment())).await;
+        let prepared = loaded.unwrap_or_else(|| Err(vec![broken()]));
+        match prepared.and_then(|settings| self.prepare(settings)) {
+            Ok(prepared) => self.put(prepared),
+            Err(reports) => self.refuse(Scope::Everything, &reports),
+        }
+    }
+
+    /// The mapping alone, once it has become another one for good.
+    async fn look(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let path = watch.path().to_owned();
+        let Some(text) = aside(move || std::fs::read_to_string(path)).await else { return };
+        if !watch.notices(&text) {
+            return;
+        }
+        let path = watch.path().to_owned();
+        let loaded = aside(move || config::load_mapping(&path, text)).await;
+        match loaded.unwrap_or_else(|| Err(vec![broken()])) {
+            Ok((mapping, warnings)) => {
+                tell(&warnings);
+                self.done(Scope::Mapping, &self.put_mapping(mapping).into_iter().collect::<Vec<_>>());
+            }
+            Err(reports) => self.refuse(Scope::Mapping, &reports),
+        }
+    }
+
+    fn prepare(&self, settings: Settings) -> Result<Prepared, Vec<Report>> {
+        let need_restart = self.fixed.changed(&settings.fixed);
+        let key = settings.connection.api_key;
+        let is_new = key.expose_secret() != self.api_key.expose_secret();
+        if is_new && need_restart.contains(&"ziflow.base_url") {
+            return Err(vec![key_without_address(self.file.as_deref())]);
+        }
+        let header = ApiKey::new(&key).map_err(|message| vec![problem("ziflow.api_key", &message, "")])?;
+        Ok(Prepared {
+            mapping: settings.mapping,
+            watched: settings.watched,
+            tokens: settings.tokens,
+            api_key: is_new.then_some((key, header)),
+            key_user: settings.bridge.key_user_email,
+            need_restart,
+            warnings: settings.warnings,
+        })
+    }
+
+    fn put(&mut self, prepared: Prepared) {
+        tell(&prepared.warnings);
+        self.watch = prepared.watched.map(|path| Watch::new(path, &prepared.mapping.digest));
+        let mut changed = Vec::new();
+        changed.extend(self.put_mapping(prepared.mapping));
+        changed.extend(self.put_tokens(prepared.tokens));
+        // Who owns the new key is protected before it is used.
+        changed.extend(self.put_key_user(prepared.key_user));
+        changed.extend(self.put_key(prepared.api_key));
+        if !prepared.need_restart.is_empty() {
+            let settings = prepared.need_restart.join(", ");
+            warn!(settings, "changed settings need a restart; until then they stay as they were");
+        }
+        self.done(Scope::Everything, &changed);
+    }
+
+    fn put_mapping(&self, mapping: InForce) -> Option<String> {
+        if self.bridge.mapping_in_force().is(&mapping) {
+            return None;
+        }
+        let changed = format!("mapping ({}, version {})", mapping.file, mapping.digest);
+        self.bridge.put_mapping(mapping);
+        Some(changed)
+    }
+
+    fn put_tokens(&self, tokens: Tokens) -> Vec<String> {
+        let Difference { added, removed, changed } = self.door.tokens().difference(&tokens);
+        self.door.put(tokens);
+        let named = [("added", added), ("removed", removed), ("changed", changed)];
+        let named = named.into_iter().filter(|(_, names)| !names.is_empty());
+        named.map(|(what, names)| format!("tokens {what}: {}", names.join(", "))).collect()
+    }
+
+    fn put_key_user(&mut self, email: Option<String>) -> Option<String> {
+        if email == self.key_user {
+            return None;
+        }
+        self.key_user.clone_from(&email);
+        self.bridge.put_key_user(email);
+        Some("ziflow.key_user_email".to_owned())
+    }
+
+    fn put_key(&mut self, key: Option<(SecretString, ApiKey)>) -> Option<String> {
+        let (key, header) = key?;
+        self.api_key = key;
+        self.bridge.put_key(header);
+        let bridge = Arc::clone(&self.bridge);
+        drop(tokio::spawn(async move { serve::first_look(&bridge).await }));
+        Some("API key".to_owned())
+    }
+
+    fn done(&self, scope: Scope, changed: &[String]) {
+        self.reloads.succeed(scope);
+        let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join("; ") };
+        info!(changed, "reloaded");
+    }
+
+    fn refuse(&self, scope: Scope, reports: &[Report]) {
+        let errors: Vec<_> = reports.iter().filter(|report| report.is_error()).map(in_short).collect();
+        self.reloads.refuse(scope, &errors);
+        let mapping = self.bridge.mapping_in_force();
+        error!(
+            mapping = mapping.file,
+            version = mapping.digest,
+            since = mapping.since,
+            problems = errors.len(),
+            "the reload is refused, and everything stays as it was"
+        );
+        tell(reports);
+    }
+}
+
+/// Puts problems into the log, one line each.
+pub(super) fn tell(reports: &[Report]) {
+    for Report { file, problem, .. } in reports {
+        let (line, hint) = (problem.at.map(|at| at.line), problem.hint.as_deref());
+        warn!(file, line, key = problem.key, hint, "{}", message(problem));
+    }
+}
+
+/// A problem in one line, for readiness.
+fn in_short(Report { file, problem, .. }: &Report) -> String {
+    let line = problem.at.map_or_else(String::new, |at| format!(":{}", at.line));
+    let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
+    let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+    format!("{file}{line}: {key}{}{hint}", message(problem))
+}
+
+/// An example that does not hold names its fields here; `check` shows their values, which may be somebody's.
+fn message(Problem { message, differences, .. }: &Problem) -> String {
+    let fields: Vec<_> = differences.iter().map(|one| format!("{} {}", one.direction, one.field)).collect();
+    if fields.is_empty() { message.clone() } else { format!("{message}: {}", fields.join(", ")) }
+}
+
+/// Does the work on a thread of its own: a file system that hangs must hold up neither requests nor the end of the
+/// process, which waits for the runtime's own threads. None when the work failed with a panic.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, result) = oneshot::channel();
+    // Nobody listens any more once the process stops.
+    drop(std::thread::spawn(move || drop(sender.send(work()))));
+    result.await.ok()
+}
+
+fn broken() -> Report {
+    problem("", "the bridge failed while it read the files; please report this", "")
+}
+
+/// A running bridge would send the new key to the old address.
+fn key_without_address(file: Option<&Path>) -> Report {
+    let message = "it changes together with the API key, and a running bridge cannot change it";
+    let report = problem("ziflow.base_url", message, "restart the bridge");
+    Report { file: file.map_or(report.file, |file| file.display().to_string()), ..report }
+}
+
+fn problem(key: &str, message: &str, hint: &str) -> Report {
+    let hint = (!hint.is_empty()).then(|| hint.to_owned());
+    let (key, message) = (key.to_owned(), message.to_owned());
+    let problem =
+        Problem { severity: Severity::Error, at: None, key, message, hint, differences: Vec::new() };
+    Report { file: "settings".to_owned(), text: String::new(), problem }
+}

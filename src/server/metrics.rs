@@ -1,0 +1,115 @@
+//! `/metrics`: the numbers of the service in Prometheus' text format (version 0.0.4). What is counted is counted by
+//! the room that counts; here it is only written down, at the moment somebody asks.
+
+use std::fmt::{Display, Write as _};
+
+use crate::bridge::in_force::InForce;
+use crate::server::readiness::{Look, STATES};
+use crate::server::reloads::Tally;
+
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Everything there is to tell.
+pub(super) fn render(look: &Look, tally: &Tally, mapping: &InForce) -> String {
+    let mut page = Page::default();
+    page.family("build_info", Kind::Gauge, "The version that runs.");
+    page.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    page.readiness(look);
+    page.reloads(tally);
+    page.family("mapping_info", Kind::Gauge, "The mapping in force.");
+    page.sample("mapping_info", &[("file", &mapping.file), ("digest", &mapping.digest)], 1);
+    page.0
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// The text so far.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn readiness(&mut self, look: &Look) {
+        self.family("ready", Kind::Gauge, "Whether Entra can be served (1) or not (0), as /readyz says.");
+        self.sample("ready", &[], u8::from(look.ready));
+        self.family(
+            "part_state",
+            Kind::Gauge,
+            "How each part is: 1 for the state it is in, 0 for the others.",
+        );
+        for part in &look.parts {
+            for state in STATES {
+                self.sample(
+                    "part_state",
+                    &[("part", part.name), ("state", state)],
+                    u8::from(state == part.state),
+                );
+            }
+        }
+    }
+
+    fn reloads(&mut self, tally: &Tally) {
+        self.family(
+            "reloads_total",
+            Kind::Counter,
+            "Reloads of settings or mapping, by what became of them.",
+        );
+        self.sample("reloads_total", &[("result", "ok")], tally.succeeded);
+        self.sample("reloads_total", &[("result", "refused")], tally.refused);
+        let help = "Whether what was last to be loaded is in force (1), or was refused (0).";
+        self.family("last_reload_success", Kind::Gauge, help);
+        self.sample("last_reload_success", &[], u8::from(tally.refusal.is_none()));
+        let help = "When something was last loaded, the start included, in seconds since 1970.";
+        self.family("last_reload_success_timestamp_seconds", Kind::Gauge, help);
+        self.sample("last_reload_success_timestamp_seconds", &[], tally.last_success.as_second());
+    }
+
+    /// The head of a family; its samples follow.
+    fn family(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        self.add(format_args!(
+            "# HELP ziflow_scim_bridge_{name} {help}\n# TYPE ziflow_scim_bridge_{name} {kind}\n"
+        ));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<_> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        self.add(format_args!("ziflow_scim_bridge_{name}{labels} {value}\n"));
+    }
+
+    fn add(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        self.0.write_fmt(text).unwrap_or_default();
+    }
+}
+
+/// The three characters that a label's value cannot hold as they are.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_reads_as_prometheus_wants_it() {
+        let mut page = Page::default();
+        page.family("x_total", Kind::Counter, "How often.");
+        page.sample("x_total", &[("file", "C:\\a \"b\"\nc"), ("result", "ok")], 7);
+        page.sample("x_total", &[], 0);
+        assert_eq!(
+            page.0,
+            "# HELP ziflow_scim_bridge_x_total How often.\n# TYPE ziflow_scim_bridge_x_total counter\n\
+             ziflow_scim_bridge_x_total{file=\"C:\\\\a \\\"b\\\"\\nc\",result=\"ok\"} 7\nziflow_scim_bridge_x_total 0\n"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Whether Entra can be served, part by part, with the time since which each part is as it is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use crate::bridge::{Bridge, Component, Health};
+use crate::server::reloads::Reloads;
+
+/// The words for how a part is. Only `failing` makes the bridge not ready: with a stale mapping Entra is served well.
+pub(super) const STATES: [&str; 4] = ["ok", "unknown", "stale", "failing"];
+
+/// What readiness is made of.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    pub(super) bridge: Arc<Bridge>,
+    pub(super) reloads: Arc<Reloads>,
+    since: Mutex<HashMap<&'static str, (&'static str, String)>>,
+}
+
+/// Readiness at one moment.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) ready: bool,
+    pub(super) parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    /// One of [`STATES`].
+    pub(super) state: &'static str,
+    since: String,
+    detail: String,
+}
+
+impl Readiness {
+    pub(super) fn new(bridge: Arc<Bridge>, reloads: Arc<Reloads>) -> Self {
+        Self { bridge, reloads, since: Mutex::default() }
+    }
+
+    pub(super) async fn look(&self) -> Look {
+        let parts = self.bridge.health().await;
+        let ready = parts.iter().all(|part| part.state != Health::Failing);
+        Look { ready, parts: parts.into_iter().map(|part| self.part(part)).collect() }
+    }
+
+    /// Asks Ziflow again if there was trouble.
+    pub(super) async fn look_again(&self, deadline: Instant) {
+        self.bridge.look_again(deadline).await;
+    }
+
+    fn part(&self, Component { name, state, detail }: Component) -> Part {
+        let refusal = self.reloads.tally().refusal.filter(|_| name == "mapping");
+        let (state, detail) = match &refusal {
+            Some(refusal) => ("stale", format!("in force: {detail}; {}", refusal.text())),
+            None => (word(state), detail),
+        };
+        let since = self.since(name, state);
+        let since = refusal.map_or(since, |refusal| format!("{:.0}", refusal.at));
+        Part { name, state, since, detail }
+    }
+
+    /// Since when the part has been seen in this state.
+    fn since(&self, name: &'static str, state: &'static str) -> String {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = since.entry(name).or_insert_with(|| (state, now()));
+        if entry.0 != state {
+            *entry = (state, now());
+        }
+        entry.1.clone()
+    }
+}
+
+impl Look {
+    pub(super) fn to_json(&self) -> Value {
+        let part = |part: &Part| {
+            let value = json!({"state": part.state, "since": part.since, "detail": part.detail});
+            (part.name.to_owned(), value)
+        };
+        json!({"ready": self.ready, "parts": self.parts.iter().map(part).collect::<Map<_, _>>()})
+    }
+}
+
+fn word(state: Health) -> &'static str {
+    match state {
+        Health::Fine => "ok",
+        Health::Unknown => "unknown",
+        Health::Failing => "failing",
+    }
+}
+
+fn now() -> String {
+    format!("{:.0}", jiff::Timestamp::now())
+}
