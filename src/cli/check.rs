@@ -1,12 +1,13 @@
 //! `check`: settings and mapping, without starting anything.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::{CONFIG, ConfigFile, Format, say};
-use crate::config::Report;
+use crate::config::{self, Report};
 use crate::yaml::Difference;
 
 /// What is printed is stable: fields may be added, none is taken away.
@@ -32,6 +33,9 @@ With --format json one object is printed and nothing else:
 #[derive(Args, Debug)]
 #[command(after_long_help = JSON)]
 pub(super) struct Check {
+    /// A mapping to check in place of the one that the settings name; without --config, the mapping alone
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigFile,
     /// How to report
@@ -41,10 +45,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(&self) -> ExitCode {
-        let reports = match self.config.load() {
-            Ok(settings) => settings.warnings,
-            Err(reports) => reports,
-        };
+        let (subject, reports) = self.reports();
         let errors = reports.iter().filter(|report| report.is_error()).count();
         match self.format {
             Format::Json => say(&as_json(&reports).to_string()),
@@ -52,27 +53,41 @@ impl Check {
                 for report in &reports {
                     say(&report.render());
                 }
-                say(&summary(errors, reports.len() - errors));
+                say(&summary(subject, errors, reports.len() - errors));
             }
         }
         if errors == 0 { ExitCode::SUCCESS } else { CONFIG.into() }
     }
+
+    /// What was checked, and what is to be said about it.
+    fn reports(&self) -> (&'static str, Vec<Report>) {
+        match &self.mapping {
+            Some(path) if self.config.config.is_none() => {
+                let loaded = config::load_mapping(path, std::fs::read_to_string(path));
+                ("the mapping", loaded.map_or_else(|reports| reports, |(_, warnings)| warnings))
+            }
+            mapping => {
+                let loaded = self.config.load(mapping.as_deref());
+                let warnings = loaded.map_or_else(|reports| reports, |settings| settings.warnings);
+                ("settings and mapping", warnings)
+            }
+        }
+    }
 }
 
-fn summary(errors: usize, warnings: usize) -> String {
+fn summary(subject: &str, errors: usize, warnings: usize) -> String {
     let count = |number: usize, what: &str| match number {
         1 => format!("1 {what}"),
         number => format!("{number} {what}s"),
     };
+    let verb = if subject.contains(" and ") { "are" } else { "is" };
     match (errors, warnings) {
-        (0, 0) => "settings and mapping are fine".to_owned(),
-        (0, warnings) => format!("settings and mapping can be used; {}", count(warnings, "warning")),
-        (errors, 0) => format!("settings and mapping cannot be used: {}", count(errors, "error")),
-        (errors, warnings) => format!(
-            "settings and mapping cannot be used: {}, {}",
-            count(errors, "error"),
-            count(warnings, "warning")
-        ),
+        (0, 0) => format!("{subject} {verb} fine"),
+        (0, warnings) => format!("{subject} can be used; {}", count(warnings, "warning")),
+        (errors, 0) => format!("{subject} cannot be used: {}", count(errors, "error")),
+        (errors, warnings) => {
+            format!("{subject} cannot be used: {}, {}", count(errors, "error"), count(warnings, "warning"))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::cli::entra::Entra;
 use crate::cli::explanation::Explanation;
 use crate::cli::request::Request;
 use crate::cli::stage::{Stage, Trouble};
-use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, say, serve, show};
+use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, mapping_variable, say, serve, show};
 use crate::telemetry::{self, Captured};
 
 /// How long the simulated Ziflow may take to take the key.
@@ -68,6 +68,7 @@ impl Explain {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = serve::bind(loopback, "explain").await?;
         let stage = Stage::set_up(listener, self.config.path().as_deref(), self.variables()).await?;
+        show(&stage.failed_examples);
         let entra = Entra::new(stage.ziflow.key())?;
         let proof = stage.bridge.prove_key(Instant::now() + Duration::from_secs(PROOF_SECS)).await;
         proof.map_err(|error| error.detail)?;
@@ -103,9 +104,7 @@ impl Explain {
             ("BRIDGE_RATE_LIMIT__BURST", "1000"),
         ];
         variables.extend(single.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        if let Some(mapping) = &self.mapping {
-            variables.insert("BRIDGE_MAPPING__FILE".to_owned(), mapping.display().to_string());
-        }
+        variables.extend(self.mapping.as_deref().map(mapping_variable));
         variables
     }
 }

@@ -14,8 +14,9 @@ mod text;
 pub mod transcript;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -74,10 +75,17 @@ impl ConfigFile {
         self.config.clone().or_else(usual)
     }
 
-    /// Settings from the file and the environment.
-    fn load(&self) -> Result<Settings, Vec<Report>> {
-        config::load(self.path().as_deref(), environment())
+    /// Settings from the file and the environment, perhaps with another mapping.
+    fn load(&self, mapping: Option<&Path>) -> Result<Settings, Vec<Report>> {
+        let mapping = mapping.map(mapping_variable);
+        let variables: BTreeMap<_, _> = environment().chain(mapping).collect();
+        config::load(self.path().as_deref(), variables.into_iter())
     }
+}
+
+/// The setting that names another mapping.
+fn mapping_variable(file: &Path) -> (String, String) {
+    ("BRIDGE_MAPPING__FILE".to_owned(), file.display().to_string())
 }
 
 /// The variables that are texts; others cannot be settings.

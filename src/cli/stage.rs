@@ -24,6 +24,8 @@ pub(super) struct Stage {
     pub(super) base_path: String,
     /// Where the mapping comes from.
     pub(super) mapping_file: String,
+    /// Examples of the mapping that do not hold.
+    pub(super) failed_examples: Vec<Report>,
     service: JoinHandle<()>,
 }
 
@@ -54,16 +56,18 @@ impl Stage {
         let ziflow = ziflow.map_err(|error| format!("the simulated Ziflow cannot start: {error}"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         variables.extend(overruled(&ziflow));
-        let settings = config::load(file, variables.into_iter()).map_err(Trouble::Configuration)?;
+        let settings = config::load_for_trial(file, variables.into_iter()).map_err(Trouble::Configuration)?;
         let tenant_url = settings.server.tenant_url(settings.server.listen);
         let base_path = settings.server.base_path.clone();
         let url = format!("http://{address}{base_path}");
         let mapping_file = settings.mapping.file.clone();
         let bridge = serve::assemble(&settings, &tenant_url)?;
+        let failed_examples = settings.warnings.into_iter().filter(Report::is_of_example).collect();
         let (door, limits) = (Arc::new(Door::new(settings.tokens)), settings.server);
         let forever = std::future::pending();
         let service = server::run(listener, Arc::clone(&bridge), door, limits, tenant_url, forever);
-        Ok(Self { ziflow, bridge, url, base_path, mapping_file, service: tokio::spawn(service) })
+        let service = tokio::spawn(service);
+        Ok(Self { ziflow, bridge, url, base_path, mapping_file, failed_examples, service })
     }
 }
 

@@ -64,9 +64,25 @@ pub fn load(
     file: Option<&Path>,
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, Vec<Report>> {
+    load_unless(file, variables, Report::is_error)
+}
+
+/// The same for trying things out: an example that does not hold is told and stops nothing.
+pub fn load_for_trial(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, Vec<Report>> {
+    load_unless(file, variables, |report| report.is_error() && !report.is_of_example())
+}
+
+fn load_unless(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+    is_fatal: impl Fn(&Report) -> bool,
+) -> Result<Settings, Vec<Report>> {
     let mut loader = Loader::read(file, variables);
     let settings = loader.settings();
-    let (errors, warnings) = loader.reports.into_iter().partition::<Vec<_>, _>(Report::is_error);
+    let (errors, warnings) = loader.reports.into_iter().partition::<Vec<_>, _>(is_fatal);
     match settings {
         Ok(settings) if errors.is_empty() => Ok(Settings { warnings, ..settings }),
         _ => Err(errors.into_iter().chain(warnings).collect()),

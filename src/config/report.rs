@@ -17,6 +17,11 @@ impl Report {
         self.problem.severity == Severity::Error
     }
 
+    /// Whether it tells of an example that does not hold.
+    pub fn is_of_example(&self) -> bool {
+        !self.problem.differences.is_empty()
+    }
+
     /// As rustc would show it.
     pub fn render(&self) -> String {
         yaml::render(&self.problem, &self.file, &self.text)

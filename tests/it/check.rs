@@ -186,3 +186,23 @@ fn each_mistake_is_told_as_its_file_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_mapping_is_checked_alone_or_in_place_of_another() {
+    let folder = Folder::new();
+    let good = folder.file("good.yaml", GOOD).display().to_string();
+    let bad = folder.file("bad.yaml", "user:\n  emial: { from: userName }\n").display().to_string();
+    let config = folder.file("bridge.yaml", "mapping:\n  file: bad.yaml\n").display().to_string();
+    let check = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = command(&[&["check"], arguments].concat(), variables).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+    };
+    // Alone, no account has to be set up.
+    let (shown, code) = check(&["--mapping", &good], &[]);
+    assert!(code == Some(0) && shown == "the mapping is fine\n" && !shown.contains("API key"), "{shown}");
+    let (shown, code) = check(&["--mapping", &bad], &[]);
+    assert!(code == Some(78) && shown.contains("did you mean `email`?"), "{shown}");
+    assert_eq!(check(&["--config", &config], &[KEY]).1, Some(78));
+    let (shown, code) = check(&["--config", &config, "--mapping", &good], &[KEY]);
+    assert!(code == Some(0) && shown.contains("key_user_email"), "{shown}");
+}

@@ -165,3 +165,17 @@ fn standard_input_is_read() {
     assert_eq!(explained["answer"]["body"]["totalResults"], 0, "{explained}");
     assert_eq!(explained["mapping"]["asked"], json!([]));
 }
+
+#[test]
+fn an_example_that_does_not_hold_is_told_and_stops_nothing() {
+    let mapping = "user:\n  email: { from: userName }\n  active: { from: active }\nexamples:\n  - name: wrong\n    \
+                   scim: { userName: a@example.com }\n    ziflow: { email: b@example.com }\n";
+    let files = [("mapping.yaml", mapping), ("jo.json", JO)];
+    let (out, error, code) = explain(&["--mapping", "mapping.yaml", "jo.json"], &files);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(error.contains("the example `wrong` does not hold"), "{error}");
+    assert!(out.contains("The answer: 201"), "{out}");
+    let broken = mapping.replace("userName }", "userNam }");
+    let files = [("mapping.yaml", broken.as_str()), ("jo.json", JO)];
+    assert_eq!(explain(&["--mapping", "mapping.yaml", "jo.json"], &files).2, Some(78));
+}
