@@ -7,6 +7,7 @@ mod explain;
 mod explanation;
 mod reload;
 mod request;
+mod schema;
 mod serve;
 mod simulate;
 mod stage;
@@ -53,6 +54,8 @@ enum Command {
     Demo(demo::Demo),
     /// Run the simulated Ziflow alone, for this machine only
     Simulate(simulate::Simulate),
+    /// Print the JSON Schema of bridge.yaml or mapping.yaml, for editors
+    Schema(schema::Schema),
 }
 
 /// How a command reports.
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
             Command::Explain(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
+            Command::Schema(command) => command.run(),
         }
     })
 }

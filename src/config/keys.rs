@@ -26,8 +26,38 @@ pub(super) struct Key {
     pub(super) kind: Kind,
 }
 
+impl Key {
+    /// The section and the name in it.
+    pub(super) fn parts(&self) -> (&'static str, &'static str) {
+        self.name.split_once('.').unwrap_or(("", self.name))
+    }
+
+    /// The names under which the key may stand in its section, each with what it takes there.
+    pub(super) fn forms(&self) -> Vec<(String, Kind)> {
+        let (_, name) = self.parts();
+        let mut forms = vec![(name.to_owned(), self.kind.clone())];
+        if matches!(self.kind, Kind::Secret) {
+            forms.push((format!("{name}_file"), Kind::Text));
+        }
+        forms
+    }
+}
+
+/// What stands in one entry of `auth.tokens`, and what it is for.
+pub(super) const TOKEN_KEYS: &[(&str, &str)] = &[
+    ("name", "Whose token it is, for the log. No two tokens have the same name."),
+    ("token", "The token itself, without blanks. Better name a file, with token_file, or give its sha256."),
+    ("token_file", "The file that holds the token, readable by the service alone."),
+    ("sha256", "The SHA-256 of the token in hexadecimal digits, so that this file holds no secret."),
+];
+
+/// Of these keys, each entry of `auth.tokens` has exactly one.
+pub(super) const TOKEN_FORMS: &[&str] = &["token", "token_file", "sha256"];
+
 /// The keys of one entry of `auth.tokens`.
-pub(super) const TOKEN_KEYS: &[&str] = &["name", "token", "token_file", "sha256"];
+pub(super) fn token_keys() -> Vec<&'static str> {
+    TOKEN_KEYS.iter().map(|(name, _)| *name).collect()
+}
 
 const SECONDS: RangeInclusive<u64> = 1..=3600;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::config::Report;
-use crate::config::keys::{Key, Kind, TOKEN_KEYS, keys};
+use crate::config::keys::{Key, Kind, TOKEN_FORMS, keys, token_keys};
 use crate::server::auth::digest_from_hex;
 use crate::yaml::{self, At, Item, Problem, Problems, Section, nearest};
 
@@ -64,37 +64,28 @@ impl Layer {
 
     fn read_root(&mut self, root: &Item<'_>, problems: &mut Problems) {
         let keys = keys();
-        let mut sections: Vec<&str> =
-            keys.iter().filter_map(|key| Some(key.name.split_once('.')?.0)).collect();
+        let mut sections: Vec<&str> = keys.iter().map(|key| key.parts().0).collect();
         sections.dedup();
         let Some(root) = root.section(&sections, problems) else { return };
         for name in sections {
             let Some(item) = root.get(name) else { continue };
-            let own: Vec<&Key> =
-                keys.iter().filter(|key| key.name.split_once('.').is_some_and(|(s, _)| s == name)).collect();
-            let names: Vec<String> = own.iter().flat_map(|key| names(key)).collect();
-            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            let own = keys.iter().filter(|key| key.parts().0 == name);
+            let forms: Vec<(String, Kind)> = own.flat_map(Key::forms).collect();
+            let known: Vec<&str> = forms.iter().map(|(name, _)| name.as_str()).collect();
             if let Some(section) = item.section(&known, problems) {
-                self.read_section(&section, &own, problems);
+                self.read_section(&section, &forms, problems);
             }
         }
     }
 
-    fn read_section(&mut self, section: &Section<'_>, own: &[&Key], problems: &mut Problems) {
-        for key in own {
-            for name in names(key) {
-                let Some(item) = section.get(&name) else { continue };
-                let kind = if name.ends_with("_file") && matches!(key.kind, Kind::Secret) {
-                    &Kind::Text
-                } else {
-                    &key.kind
-                };
-                if let Kind::Tokens = kind {
-                    self.places.extend(token_places(&item));
-                }
-                if let Some(value) = value(&item, kind, problems) {
-                    self.values.insert(item.key.clone(), (value, Origin::File(item.at())));
-                }
+    fn read_section(&mut self, section: &Section<'_>, forms: &[(String, Kind)], problems: &mut Problems) {
+        for (name, kind) in forms {
+            let Some(item) = section.get(name) else { continue };
+            if let Kind::Tokens = kind {
+                self.places.extend(token_places(&item));
+            }
+            if let Some(value) = value(&item, kind, problems) {
+                self.values.insert(item.key.clone(), (value, Origin::File(item.at())));
             }
         }
     }
@@ -148,19 +139,6 @@ fn is_secret(key: &str) -> bool {
     keys().iter().any(|known| known.name == plain && matches!(known.kind, Kind::Secret))
 }
 
-/// The names under which a key may stand in its section.
-fn names(key: &Key) -> Vec<String> {
-    let name = key.name.split_once('.').map_or(key.name, |(_, name)| name);
-    match key.kind {
-        Kind::Secret => vec![name.to_owned(), format!("{name}_file")],
-        _ => vec![name.to_owned()],
-    }
-}
-
-fn is_file_of(key: &Key, name: &str) -> bool {
-    matches!(key.kind, Kind::Secret) && name.strip_suffix("_file") == Some(key.name)
-}
-
 fn value(item: &Item<'_>, kind: &Kind, problems: &mut Problems) -> Option<Value> {
     match kind {
         Kind::Text => filled(item, problems).map(Value::from),
@@ -175,7 +153,7 @@ fn value(item: &Item<'_>, kind: &Kind, problems: &mut Problems) -> Option<Value>
         }
         Kind::Texts => each(item, problems, filled),
         Kind::Tokens => {
-            let tokens = item.sections(TOKEN_KEYS, problems)?;
+            let tokens = item.sections(&token_keys(), problems)?;
             // Each is read, so that all problems are told.
             let tokens: Vec<_> = tokens.iter().map(|token| self::token(token, problems)).collect();
             tokens.into_iter().collect::<Option<Vec<_>>>().map(Value::from)
@@ -216,10 +194,12 @@ pub(super) const DIGEST: &str = "it must be the 64 hexadecimal digits of the tok
 pub(super) const NEW_TOKEN: &str = "make one with `openssl rand -base64 32`";
 
 fn token_places(item: &Item<'_>) -> Vec<(String, At)> {
-    let sections = item.sections(TOKEN_KEYS, &mut Problems::default()).unwrap_or_default();
+    let sections = item.sections(&token_keys(), &mut Problems::default()).unwrap_or_default();
     let places = |section: Section<'_>| {
-        let parts =
-            TOKEN_KEYS.iter().filter_map(|key| section.get(key)).map(|part| (part.key.clone(), part.at()));
+        let parts = token_keys()
+            .into_iter()
+            .filter_map(|key| section.get(key))
+            .map(|part| (part.key.clone(), part.at()));
         parts.chain([(section.key.clone(), section.at)]).collect::<Vec<_>>()
     };
     sections.into_iter().flat_map(places).collect()
@@ -229,8 +209,7 @@ fn token(section: &Section<'_>, problems: &mut Problems) -> Option<Value> {
     let mut token = Map::new();
     let name = section.require("name", problems)?.text(problems)?;
     token.insert("name".to_owned(), name.into());
-    let given: Vec<&str> =
-        ["token", "token_file", "sha256"].into_iter().filter(|key| section.get(key).is_some()).collect();
+    let given: Vec<&str> = TOKEN_FORMS.iter().copied().filter(|key| section.get(key).is_some()).collect();
     let [one] = given.as_slice() else {
         let found = if given.is_empty() { "none".to_owned() } else { given.join(" and ") };
         let message = format!("exactly one of `token`, `token_file` and `sha256` is needed, found {found}");
@@ -257,18 +236,16 @@ fn token(section: &Section<'_>, problems: &mut Problems) -> Option<Value> {
 }
 
 fn variable_value(variable: &str, name: &str, text: &str, problems: &mut Problems) -> Option<Value> {
-    let keys = keys();
-    if let Some(key) = keys.iter().find(|key| key.name == name || is_file_of(key, name)) {
-        let kind = if key.name == name { &key.kind } else { &Kind::Text };
+    let full = |key: Key| {
+        let (section, _) = key.parts();
+        key.forms().into_iter().map(move |(name, kind)| (format!("{section}.{name}"), kind))
+    };
+    let known: Vec<(String, Kind)> = keys().into_iter().flat_map(full).collect();
+    if let Some((_, kind)) = known.iter().find(|(known, _)| known == name) {
         return value_of_variable(text, kind, problems);
     }
-    let full = |key: &Key| {
-        let section = key.name.split_once('.').map_or("", |(section, _)| section).to_owned();
-        names(key).into_iter().map(move |name| format!("{section}.{name}")).collect::<Vec<_>>()
-    };
-    let known: Vec<String> = keys.iter().flat_map(full).collect();
     let problem = problems.error(None, "", format!("unknown variable `{variable}`"));
-    if let Some(near) = nearest(name, known.iter().map(String::as_str)) {
+    if let Some(near) = nearest(name, known.iter().map(|(known, _)| known.as_str())) {
         problem.hint(format!("did you mean `{}`?", variable_name(near)));
     }
     None

@@ -6,6 +6,7 @@ mod keys;
 mod layer;
 mod mapping;
 mod report;
+pub mod schema;
 mod secrets;
 
 use std::net::SocketAddr;

@@ -3,6 +3,7 @@
 use super::Mapping;
 use super::examples::{self, Example};
 use super::field::{FieldMapping, Otherwise, Rule, Source};
+use super::keys::OTHERWISE;
 use super::spec::{self, Direction, FieldSpec, Literal, Placed, RuleSpec, Spec};
 use super::table::Table;
 use super::template::Template;
@@ -216,7 +217,7 @@ fn otherwise(field: Field, spec: &FieldSpec, problems: &mut Problems) -> Otherwi
         "refuse" => return Otherwise::Refuse,
         _ => {}
     }
-    match nearest(word, ["omit", "keep", "refuse"]) {
+    match nearest(word, OTHERWISE.iter().copied()) {
         Some(near) if value::canonical(field, word).is_none() => {
             let message = format!("`{word}` is neither a value for `{field}` nor one of omit, keep, refuse");
             problems.error(spec.at, &spec.key, message).hint(format!("did you mean `{near}`?"));

@@ -3,6 +3,7 @@
 //! It knows which keys there are and of what kind their values are. What the values mean, and whether they
 //! fit each other, is for `compile.rs`.
 
+use super::keys::{self, DIRECTIONS, LENGTH, SOURCES, names};
 use crate::yaml::{self, At, Content, Item, Node, Problems, Section};
 
 /// A piece of the file, and where it stands.
@@ -96,28 +97,13 @@ pub(super) struct ExampleSpec {
     pub(super) to_scim: Vec<(Placed<String>, serde_json::Value)>,
 }
 
-const SOURCES: &[&str] = &["from", "template", "value", "rules"];
-
-const FIELD_KEYS: &[&str] = &[
-    "from",
-    "template",
-    "value",
-    "rules",
-    "transform",
-    "values",
-    "otherwise",
-    "default",
-    "required",
-    "direction",
-    "owns",
-];
-
 /// Reads the file; `None` when it is no YAML at all.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Spec> {
     let (root, found) = yaml::parse(text);
     *problems = Problems::new(found);
     let root = root?;
-    let section = Item::root(&root).section(&["user", "scim", "groups", "examples"], problems)?;
+    let known = [names(keys::FILE), vec!["groups"]].concat();
+    let section = Item::root(&root).section(&known, problems)?;
     if let Some(at) = section.key_at("groups") {
         problems
             .error(at, "groups", "`groups` is not supported yet by this version")
@@ -151,7 +137,7 @@ fn fields(user: &Item<'_>, problems: &mut Problems) -> Vec<FieldSpec> {
             problems.error(item.at(), &item.key, "expected a map, found a text").hint(hint);
             return None;
         }
-        let section = item.section(FIELD_KEYS, problems)?;
+        let section = item.section(&names(keys::FIELD), problems)?;
         Some(field(name, &section, problems))
     };
     entries.into_iter().filter_map(field).collect()
@@ -224,7 +210,7 @@ fn literal(item: &Item<'_>, problems: &mut Problems) -> Option<Placed<Literal>> 
 }
 
 fn rule(item: &Item<'_>, problems: &mut Problems) -> Option<RuleSpec> {
-    let section = item.section(&["when", "value"], problems)?;
+    let section = item.section(&names(keys::RULE), problems)?;
     let when = section.get("when").map(|item| text(&item, problems));
     let value = section.require("value", problems).and_then(|item| literal(&item, problems))?;
     // A condition that cannot be read must not turn into "always".
@@ -248,13 +234,15 @@ fn rows(item: &Item<'_>, problems: &mut Problems) -> Option<Vec<RowSpec>> {
 }
 
 fn direction(item: &Item<'_>, problems: &mut Problems) -> Option<Direction> {
-    let words =
-        [("both", Direction::Both), ("to_ziflow", Direction::ToZiflow), ("to_scim", Direction::ToScim)];
-    item.choice(&words, problems)
+    item.choice(DIRECTIONS, problems)
 }
 
 fn transform(item: &Item<'_>, problems: &mut Problems) -> Option<Placed<TransformSpec>> {
-    let spec = match item.node.value {
+    let spec = match &item.node.value {
+        Content::Map(entries) if entries.is_empty() => {
+            problems.error(item.at(), &item.key, "the step names no transform").hint("remove it");
+            return None;
+        }
         Content::Map(_) => transform_with_arguments(item, problems)?,
         _ => plain_transform(item, problems)?,
     };
@@ -262,8 +250,9 @@ fn transform(item: &Item<'_>, problems: &mut Problems) -> Option<Placed<Transfor
 }
 
 fn plain_transform(item: &Item<'_>, problems: &mut Problems) -> Option<TransformSpec> {
-    const WORDS: [&str; 6] = ["trim", "lowercase", "uppercase", "collapse_spaces", "truncate", "replace"];
-    let word = item.choice(&WORDS.map(|word| (word, word)), problems)?;
+    let words = [names(keys::WORDS), names(keys::STEPS)].concat();
+    let words: Vec<_> = words.into_iter().map(|word| (word, word)).collect();
+    let word = item.choice(&words, problems)?;
     let example = match word {
         "trim" => return Some(TransformSpec::Trim),
         "lowercase" => return Some(TransformSpec::Lowercase),
@@ -279,11 +268,11 @@ fn plain_transform(item: &Item<'_>, problems: &mut Problems) -> Option<Transform
 }
 
 fn transform_with_arguments(item: &Item<'_>, problems: &mut Problems) -> Option<TransformSpec> {
-    let section = item.section(&["truncate", "replace"], problems)?;
+    let section = item.section(&names(keys::STEPS), problems)?;
     match (section.get("truncate"), section.get("replace")) {
-        (Some(length), None) => Some(TransformSpec::Truncate(length.integer(1..=1000, problems)?)),
+        (Some(length), None) => Some(TransformSpec::Truncate(length.integer(LENGTH, problems)?)),
         (None, Some(replace)) => {
-            let section = replace.section(&["pattern", "with"], problems)?;
+            let section = replace.section(&names(keys::REPLACE), problems)?;
             let pattern = section.require("pattern", problems).and_then(|item| item.text(problems));
             let with = section.require("with", problems).and_then(|item| item.text(problems));
             Some(TransformSpec::Replace { pattern: pattern?.to_owned(), with: with?.to_owned() })
@@ -308,7 +297,7 @@ fn templates(scim: &Item<'_>, problems: &mut Problems) -> Vec<(Placed<String>, P
 }
 
 fn example(item: &Item<'_>, problems: &mut Problems) -> Option<ExampleSpec> {
-    let section = item.section(&["name", "scim", "ziflow", "refused", "to_scim"], problems)?;
+    let section = item.section(&names(keys::EXAMPLE), problems)?;
     let refused = section.get("refused").map(|item| one_or_more(&item)).unwrap_or_default();
     check_sides(&section, problems);
     if section.get("refused").is_none() && section.get("ziflow").is_none() {

@@ -18,6 +18,7 @@ mod manners;
 mod process;
 mod readme;
 mod reload;
+mod schema;
 mod tidy;
 mod transcripts;
 mod truth;
