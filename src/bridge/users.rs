@@ -120,13 +120,12 @@ impl Users<'_> {
         let seen = self.look(id).await?;
         self.meant(&seen)?;
         let after = edit(&seen.shown)?;
-        let unsure = self.disables_a_contact(&seen, &edit)?;
+        let unsure = self.disabled_contact(&seen, &edit)?;
         if same(&after, &seen.shown) && unsure.is_none() {
             return Ok(self.bridge.representation(&seen));
         }
         let _name = self.claim_name(&seen, &after).await?;
-        let mut wanted = self.asked(&seen.shown, &after)?;
-        wanted.extend(unsure);
+        let wanted = self.asked(unsure.as_ref().unwrap_or(&seen.shown), &after)?;
         let seen = self.carry_out(seen, &after, &wanted).await?;
         Ok(self.bridge.representation(&seen))
     }
@@ -142,25 +141,29 @@ impl Users<'_> {
             before: before.clone(),
             after: after.clone(),
         });
-        self.mapping.update(before, after).map_err(refused)
+        let update = self.mapping.update(before, after).map_err(refused)?;
+        for field in update.passed_over {
+            warn!(%field, "left as it is: its new value is refused, and that must not keep somebody's access alive");
+        }
+        Ok(update.wanted)
     }
 
     /// Who is seen only among the contacts is shown as inactive, and may be active all the same. So a request that
     /// disables them changes nothing in what is shown, and must reach Ziflow nevertheless: whether it is such a
-    /// request shows when it is applied to the same person shown as active.
-    fn disables_a_contact(
+    /// request shows when it is applied to the same person shown as active, whom the answer is.
+    fn disabled_contact(
         &self,
         seen: &Seen,
         edit: impl Fn(&Resource) -> Result<Resource, Error>,
-    ) -> Result<Option<(Field, Wanted)>, Error> {
+    ) -> Result<Option<Resource>, Error> {
         if !seen.user.contact {
             return Ok(None);
         }
         let mut before = seen.shown.clone();
         before.set(&path("active"), true.into());
         let after = edit(&before)?;
-        let mut wanted = self.mapping.update(&before, &after).map_err(refused)?;
-        Ok(wanted.remove_entry(&Field::Active))
+        let update = self.mapping.update(&before, &after).map_err(refused)?;
+        Ok(update.wanted.contains_key(&Field::Active).then_some(before))
     }
 
     /// A new `userName` must be nobody else's, in the store or in Ziflow: Entra finds people by it, and would take

@@ -268,6 +268,7 @@ fn sentence(step: &Step) -> String {
         Step::Row { row, value } => format!("the row `{row}` of values says {value}"),
         Step::Spelling { value } => format!("Ziflow spells it {}", quoted(value)),
         Step::Unknown { value } => format!("{} is not known", quoted(value)),
+        Step::Excluded { value } => format!("{} fits nothing in `only`", quoted(value)),
         Step::Otherwise { otherwise } => format!("otherwise: {}", plain(otherwise)),
         Step::Default { value } => format!("default: {}", plain(value)),
         Step::Constant { value } => format!("value: {}", plain(value)),

@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde_json::json;
 
-use super::Mapping;
 use super::field::{FieldMapping, Otherwise, Outcome, Source};
+use super::pattern::Pattern;
 use super::trace::{Step, Witness};
+use super::{Mapping, value};
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
 use crate::ziflow::model::{Field, FieldType, FieldValue, Fields};
@@ -18,6 +19,14 @@ pub enum Wanted {
     Set(FieldValue),
     /// The source is gone, or the mapping leaves out what is there now.
     Cleared,
+}
+
+/// What the mapping makes of a change.
+#[derive(Debug, Default)]
+pub struct Update {
+    pub wanted: BTreeMap<Field, Wanted>,
+    /// Fields that are left as they are although their new values are refused: the change disables the person.
+    pub passed_over: Vec<Field>,
 }
 
 /// Why a person cannot be written as asked. Each text is meant for an administrator of Entra.
@@ -46,23 +55,30 @@ impl Mapping {
     }
 
     /// What an update asks for: only fields of which this request changed a source, so that what somebody
-    /// set by hand in Ziflow is not overwritten by a request about something else.
-    pub fn update(
-        &self,
-        before: &Resource,
-        after: &Resource,
-    ) -> Result<BTreeMap<Field, Wanted>, Vec<Refusal>> {
+    /// set by hand in Ziflow is not overwritten by a request about something else. Who is to be disabled is
+    /// disabled, whatever else the request asks for: refused, it would leave them their access.
+    pub fn update(&self, before: &Resource, after: &Resource) -> Result<Update, Vec<Refusal>> {
         let mut wanted = BTreeMap::new();
         let mut refusals = Vec::new();
         let changed = |mapping: &&FieldMapping| mapping.is_touched(before, after);
         for mapping in self.fields.iter().filter(|mapping| mapping.writes()).filter(changed) {
-            match mapping.updated(after, &mut ()) {
+            match mapping.updated(before, after, &mut ()) {
                 Ok(Some(value)) => drop(wanted.insert(mapping.field, value)),
                 Ok(None) => {}
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        if refusals.is_empty() { Ok(wanted) } else { Err(refusals) }
+        if !refusals.is_empty() && !self.disables(before, after) {
+            return Err(refusals);
+        }
+        Ok(Update { wanted, passed_over: refusals.iter().map(|refusal| refusal.field).collect() })
+    }
+
+    /// Whether a change takes the person's access away.
+    pub(super) fn disables(&self, before: &Resource, after: &Resource) -> bool {
+        let off = Outcome::Value(FieldValue::Boolean(false));
+        let active = self.field(Field::Active).filter(|mapping| mapping.writes());
+        active.is_some_and(|active| active.is_touched(before, after) && active.outcome(after, &mut ()) == off)
     }
 
     /// The e-mail address that a person with this `userName` has in Ziflow; `None` when the mapping takes the
@@ -106,7 +122,7 @@ impl FieldMapping {
                 (None, _) => None,
             },
             Outcome::Omitted | Outcome::Kept => None,
-            Outcome::Refused(refusal) => return Err(refusal),
+            Outcome::Refused(refusal) | Outcome::Unwanted(_, refusal) => return Err(refusal),
         };
         // Ziflow takes ids and addresses in one place of the URL: what has no `@` would be taken for an id.
         match &value {
@@ -119,11 +135,19 @@ impl FieldMapping {
 
     pub(super) fn updated(
         &self,
+        before: &Resource,
         after: &Resource,
         witness: &mut impl Witness,
     ) -> Result<Option<Wanted>, Refusal> {
         match self.outcome(after, witness) {
             Outcome::Value(value) => Ok(Some(Wanted::Set(value))),
+            Outcome::Unwanted(value, refusal) => match self.outcome(before, &mut ()) {
+                // Another spelling of what the person has already is nothing new.
+                Outcome::Unwanted(had, _) if value::same(self.field, &had, &value) => {
+                    Ok(Some(Wanted::Set(value)))
+                }
+                _ => Err(refusal),
+            },
             Outcome::Missing if self.required => Err(Refusal::missing(self)),
             // A PUT that leaves `active` out says nothing about it (RFC 7644 section 3.5.1).
             Outcome::Missing if self.field.field_type() == FieldType::Boolean => Ok(None),
@@ -179,6 +203,21 @@ impl Refusal {
         Self::new(mapping, reason, remedy)
     }
 
+    pub(super) fn unwanted(mapping: &FieldMapping, text: &str) -> Self {
+        let field = mapping.field;
+        let more = if mapping.only.len() > LISTED { ", …" } else { "" };
+        let patterns = mapping.only.iter().take(LISTED).map(Pattern::as_str);
+        let listed = patterns.collect::<Vec<_>>().join(", ");
+        let text: String = text.chars().take(80).collect();
+        let reason =
+            format!("holds `{text}`, and mapping.yaml takes only {listed}{more} for Ziflow's `{field}`");
+        let remedy = format!(
+            "take the person out of the application's scope in Entra, \
+             or add to `user.{field}.only` in mapping.yaml what is to be taken"
+        );
+        Self::new(mapping, reason, remedy)
+    }
+
     pub(super) fn mixed_lite_user(mapping: &FieldMapping) -> Self {
         let reason = "gives `lite_user` together with other roles, \
                       and Ziflow sells the lite user as a seat of its own";
@@ -205,7 +244,12 @@ impl fmt::Display for Refusal {
 
 fn address(outcome: Outcome) -> Option<String> {
     match outcome {
-        Outcome::Value(FieldValue::Text(text)) if text.contains('@') => Some(text),
+        // Who is there already is found whatever `only` says.
+        Outcome::Value(FieldValue::Text(text)) | Outcome::Unwanted(FieldValue::Text(text), _)
+            if text.contains('@') =>
+        {
+            Some(text)
+        }
         _ => None,
     }
 }
@@ -233,7 +277,7 @@ mod tests {
     }
 
     fn updated(entries: &str, before: Value, after: Value) -> Value {
-        let wanted = mapping(entries).update(&resource(before), &resource(after)).unwrap();
+        let wanted = mapping(entries).update(&resource(before), &resource(after)).unwrap().wanted;
         let value = |wanted: Wanted| match wanted {
             Wanted::Set(value) => value.to_json(),
             Wanted::Cleared => Value::Null,
@@ -451,7 +495,70 @@ mod tests {
         let refusals = mapping.update(&before, &resource(json!({"locale": "xx"}))).unwrap_err();
         let fields: Vec<Field> = refusals.iter().map(|refusal| refusal.field).collect();
         assert_eq!(fields, [Field::Phone, Field::Language]);
-        assert!(mapping.update(&resource(json!({})), &resource(json!({}))).unwrap().is_empty());
+        assert!(mapping.update(&resource(json!({})), &resource(json!({}))).unwrap().wanted.is_empty());
+    }
+
+    #[test]
+    fn only_some_texts_are_taken() {
+        let entry = |otherwise: &str| {
+            format!(
+                "company: {{ from: title, transform: [lowercase], only: [a*, '*-x'], otherwise: {otherwise} }}"
+            )
+        };
+        for (otherwise, title, expected) in [
+            ("refuse", "Acme", json!({"company": "acme"})),
+            ("refuse", "b-X ", json!({"company": "b-x "})),
+            ("refuse", "", json!({})),
+            ("omit", "b", json!({})),
+            ("keep", "b", json!({})),
+            ("other", "b", json!({"company": "other"})),
+        ] {
+            assert_eq!(created(&entry(otherwise), json!({"title": title})), expected, "{otherwise} {title}");
+        }
+        let refused = create(&mapping(&entry("refuse")), json!({"title": "B"})).unwrap_err();
+        let told = "title holds `b`, and mapping.yaml takes only a*, *-x for Ziflow's `company`; take the person out of \
+                    the application's scope in Entra, or add to `user.company.only` in mapping.yaml what is to be taken";
+        assert_eq!(refused, [told]);
+        let groups = "group: { from: roles.value, only: 'Ziflow *', otherwise: omit }";
+        let roles = json!({"roles": [{"value": "ziflow design"}, {"value": "Other"}]});
+        assert_eq!(created(groups, roles), json!({"group": ["ziflow design"]}));
+    }
+
+    const DOMAIN: &str = "user:\n  email: { from: userName, transform: [trim, lowercase], only: '*@example.com' }\n  \
+                          active: { from: active }\n  language: { from: preferredLanguage }\n";
+
+    #[test]
+    fn who_is_outside_the_domain_is_refused_and_never_kept_from_being_disabled() {
+        let (mapping, _) = Mapping::compile(DOMAIN).unwrap();
+        let person = |name: &str, active: bool, language: &str| {
+            resource(json!({"userName": name, "active": active, "preferredLanguage": language}))
+        };
+        let jo = person("jo@example.com", true, "de");
+        let stranger = person("jo@other.org", true, "de");
+        for (before, after, expected) in [
+            (&jo, person("lee@example.com", true, "de"), Ok(vec![Field::Email])),
+            (&jo, person("jo@example.com.org", true, "de"), Err(())),
+            // Who was there before the rule is left in peace.
+            (&stranger, person("jo@other.org", true, "en"), Ok(vec![Field::Language])),
+            (&stranger, person(" JO@Other.org", true, "en"), Ok(vec![Field::Email, Field::Language])),
+            (&stranger, person("lee@other.org", true, "de"), Err(())),
+            (&stranger, person("jo@other.org", false, "de"), Ok(vec![Field::Active])),
+            // Entra's soft deletion renames and disables in one request.
+            (&stranger, person("0123jo@other.org", false, "xx"), Ok(vec![Field::Active])),
+            (&jo, person("jo@example.com", true, "xx"), Err(())),
+        ] {
+            let update = mapping.update(before, &after).map_err(drop);
+            let got = update.map(|update| update.wanted.into_keys().collect::<Vec<_>>());
+            assert_eq!(got, expected, "{after:?}");
+        }
+        let update = mapping.update(&stranger, &person("0123jo@other.org", false, "xx")).unwrap();
+        assert_eq!(update.passed_over, [Field::Email, Field::Language]);
+    }
+
+    #[test]
+    fn who_is_outside_the_domain_is_found_all_the_same() {
+        let (mapping, _) = Mapping::compile(DOMAIN).unwrap();
+        assert_eq!(mapping.email_of_user_name(" Jo@Other.org").as_deref(), Some("jo@other.org"));
     }
 
     #[test]

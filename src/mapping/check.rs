@@ -22,7 +22,14 @@ pub(super) fn keys(spec: &FieldSpec, mapping: &FieldMapping, problems: &mut Prob
     useless(spec.required.as_ref(), !text, texts, problems);
     useless(spec.otherwise.as_ref(), spec.value.is_some(), "`value` is always there", problems);
     useless(spec.values.as_ref(), !from, "it looks up what `from` gives", problems);
-    useless(spec.otherwise.as_ref(), any, "without `values`, any text fits this field", problems);
+    useless(spec.only.as_ref(), !text, texts, problems);
+    useless(
+        spec.only.as_ref(),
+        text && spec.values.is_some(),
+        "`values` takes nothing but its rows",
+        problems,
+    );
+    useless(spec.otherwise.as_ref(), any, "without `values` or `only`, any text fits this field", problems);
     useless(spec.owns.as_ref(), !mapping.field.is_list(), "it is for lists, `roles` and `group`", problems);
     useless(
         spec.direction.as_ref(),
@@ -34,6 +41,7 @@ pub(super) fn keys(spec: &FieldSpec, mapping: &FieldMapping, problems: &mut Prob
     useless(spec.default.as_ref(), to_scim && text, unsent, problems);
     useless(spec.required.as_ref(), to_scim && text, unsent, problems);
     useless(spec.otherwise.as_ref(), to_scim && !any, unsent, problems);
+    useless(spec.only.as_ref(), to_scim && text, unsent, problems);
     let required = spec.required.as_ref().filter(|required| required.value);
     if let (Some(required), Otherwise::Omit | Otherwise::Keep) = (required, &mapping.otherwise) {
         let message = "`required` asks for a value, and `otherwise` goes on without one";
@@ -58,6 +66,10 @@ pub(super) fn email(spec: &FieldSpec, mapping: &FieldMapping, problems: &mut Pro
     }
     if let Some(required) = spec.required.as_ref().filter(|required| !required.value) {
         problems.error(required.at, &required.key, "`email` is always required: Ziflow knows people by it");
+    }
+    if let Some(otherwise) = spec.otherwise.as_ref().filter(|_| mapping.otherwise != Otherwise::Refuse) {
+        let message = "who has no address of their own can only be refused: Ziflow knows people by it";
+        problems.error(otherwise.at, &otherwise.key, message).hint("remove `otherwise`");
     }
     if let Some(direction) = spec.direction.as_ref().filter(|direction| direction.value == Direction::ToScim)
     {

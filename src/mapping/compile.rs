@@ -8,7 +8,7 @@ use super::spec::{self, Direction, FieldSpec, Literal, Placed, RuleSpec, Spec};
 use super::table::Table;
 use super::template::Template;
 use super::transform::Transform;
-use super::{Fill, backwards, check, reach, source, value};
+use super::{Fill, backwards, check, pattern, reach, source, value};
 use crate::scim::path::Path;
 use crate::scim::schema::USER_TYPE;
 use crate::yaml::{Problem, Problems, nearest};
@@ -71,6 +71,7 @@ fn field(spec: &FieldSpec, problems: &mut Problems) -> Option<FieldMapping> {
     let direction = spec.direction.as_ref().map(|direction| direction.value).unwrap_or_default();
     let read_back = direction != Direction::ToZiflow && field != Field::Active;
     let table = spec.values.as_ref().map(|rows| Table::compile(field, rows, read_back, problems));
+    let only = spec.only.as_ref().map(|only| pattern::only(field, only, problems)).unwrap_or_default();
     let otherwise = otherwise(field, spec, problems);
     let default = spec.default.as_ref().and_then(|spec| value::literal(field, spec, problems));
     let mapping = FieldMapping {
@@ -79,6 +80,7 @@ fn field(spec: &FieldSpec, problems: &mut Problems) -> Option<FieldMapping> {
         source: source?,
         transforms,
         table,
+        only,
         otherwise,
         default,
         // Without an address there is nobody in Ziflow.
@@ -306,6 +308,18 @@ mod tests {
                 "  email: { from: userName, direction: to_scim }\n",
                 vec!["`email` has to be sent: Ziflow knows people by it"],
             ),
+            (
+                "  email: { from: userName, values: { a: a@b }, otherwise: omit, direction: to_ziflow }\n",
+                vec!["who has no address of their own can only be refused: Ziflow knows people by it"],
+            ),
+            (
+                "  email: { from: userName, only: '@example.com' }\n",
+                vec!["`@example.com` fits nobody: no e-mail address is like that"],
+            ),
+            (
+                "  email: { from: userName, only: [a@b, example.com] }\n",
+                vec!["`example.com` fits nobody: no e-mail address is like that"],
+            ),
         ] {
             let problems = Mapping::compile(&format!("user:\n  active: {{ from: active }}\n{NAMES}{email}"))
                 .unwrap_err();
@@ -313,6 +327,29 @@ mod tests {
             let expected: Vec<&str> =
                 expected.iter().map(|text| text.trim_start_matches("user.email: ")).collect();
             assert_eq!(told, expected, "{email}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_a_stranger_could_have_is_warned_about() {
+        for (only, warned) in [
+            ("'*example.com'", true),
+            ("'*@example.com'", false),
+            ("'*.example.com'", false),
+            ("'jo@*'", false),
+            ("jo@example.com", false),
+        ] {
+            let text = format!(
+                "user:\n  email: {{ from: userName, only: {only} }}\n  active: {{ from: active }}\n{NAMES}"
+            );
+            let (_, warnings) = Mapping::compile(&text).unwrap();
+            let told: Vec<_> =
+                warnings.iter().map(|problem| (problem.message.as_str(), problem.hint.as_deref())).collect();
+            let expected = (
+                "`*example.com` fits other domains as well, such as other-example.com",
+                Some("write `*@example.com`, and `*.example.com` for the domains below it"),
+            );
+            assert_eq!(told, if warned { vec![expected] } else { vec![] }, "{only}");
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::apply::Refusal;
+use super::pattern::Pattern;
 use super::spec::Direction;
 use super::table::Table;
 use super::template::Template;
@@ -21,6 +22,8 @@ pub(super) struct FieldMapping {
     pub(super) source: Source,
     pub(super) transforms: Vec<Transform>,
     pub(super) table: Option<Table>,
+    /// What is taken; empty when everything is.
+    pub(super) only: Vec<Pattern>,
     pub(super) otherwise: Otherwise,
     pub(super) default: Option<FieldValue>,
     pub(super) required: bool,
@@ -75,6 +78,8 @@ impl Otherwise {
 #[derive(Debug, PartialEq)]
 pub(super) enum Outcome {
     Value(FieldValue),
+    /// Ziflow could hold it, and `only` does not take it: nobody gets it, and who has it keeps it.
+    Unwanted(FieldValue, Refusal),
     /// The source is not there.
     Missing,
     /// The source is there, and the mapping leaves it out.
@@ -137,6 +142,7 @@ impl FieldMapping {
     ) -> Outcome {
         let mut words: Vec<String> = Vec::new();
         let mut omitted = false;
+        let mut unwanted = None;
         for text in texts {
             witness.note(|| origin(text.clone()));
             let text = self.transformed(text, witness);
@@ -152,17 +158,24 @@ impl FieldMapping {
                 (None, Otherwise::Value(value)) => words.extend(value::texts(value)),
                 (None, Otherwise::Omit) => omitted = true,
                 (None, Otherwise::Keep) => return Outcome::Kept,
-                (None, Otherwise::Refuse) => return Outcome::Refused(Refusal::unmapped(self, &text)),
+                (None, Otherwise::Refuse) => match value::canonical(self.field, &text) {
+                    Some(word) if !self.takes(&text) => {
+                        unwanted.get_or_insert(Refusal::unwanted(self, &text));
+                        words.push(word);
+                    }
+                    _ => return Outcome::Refused(Refusal::unmapped(self, &text)),
+                },
             }
         }
         let words = unique(words);
         if value::mixes_lite_user(self.field, &words) {
             return Outcome::Refused(Refusal::mixed_lite_user(self));
         }
-        match value::from_texts(self.field, words) {
-            Some(value) => Outcome::Value(value),
-            None if omitted => Outcome::Omitted,
-            None => Outcome::Missing,
+        match (value::from_texts(self.field, words), unwanted) {
+            (Some(value), None) => Outcome::Value(value),
+            (Some(value), Some(refusal)) => Outcome::Unwanted(value, refusal),
+            (None, _) if omitted => Outcome::Omitted,
+            (None, _) => Outcome::Missing,
         }
     }
 
@@ -182,6 +195,10 @@ impl FieldMapping {
 
     /// Ziflow's words for one text of SCIM's; `None` when the mapping does not know it.
     pub(super) fn read(&self, text: &str, witness: &mut impl Witness) -> Option<Vec<String>> {
+        if !self.takes(text) {
+            witness.note(|| Step::Excluded { value: text.to_owned() });
+            return None;
+        }
         let words = match &self.table {
             Some(table) => table.lookup(text.trim()).map(|(row, value)| {
                 witness.note(|| Step::Row { row: row.to_owned(), value: value.to_json() });
@@ -198,6 +215,11 @@ impl FieldMapping {
             witness.note(|| Step::Unknown { value: text.to_owned() });
         }
         words
+    }
+
+    /// Whether `only` lets the text pass.
+    fn takes(&self, text: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|pattern| pattern.fits(text))
     }
 
     /// The values that the field takes something from. Two resources with equal ones are the same to it.
@@ -276,7 +298,9 @@ impl FieldMapping {
 
     /// Whether any text fits, so that none can be unknown.
     pub(super) fn takes_any_text(&self) -> bool {
-        self.table.is_none() && matches!(self.field.field_type(), FieldType::Text | FieldType::Texts)
+        self.table.is_none()
+            && self.only.is_empty()
+            && matches!(self.field.field_type(), FieldType::Text | FieldType::Texts)
     }
 
     fn selected<'r>(&self, resource: &'r Resource) -> Vec<&'r Value> {

@@ -49,6 +49,11 @@ pub(super) const FIELD: Keys = &[
          backwards, the first row without `*` is what Entra is shown.",
     ),
     (
+        "only",
+        "What the field takes, as it is after the transforms: a pattern or a list of them, as in \"*@example.com\". `*` \
+         stands for anything, upper and lower case are the same; `otherwise` decides about the rest.",
+    ),
+    (
         "otherwise",
         "For a value that the mapping does not know, or when no rule holds: refuse (the default), omit (as if there were \
          no value), keep (leave what Ziflow has), or a value to take instead.",

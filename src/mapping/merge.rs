@@ -73,7 +73,7 @@ impl FieldMapping {
         }
         let got = user.get(self.field);
         let wanted = match self.outcome(stored, &mut ()) {
-            Outcome::Value(value) => Some(value),
+            Outcome::Value(value) | Outcome::Unwanted(value, _) => Some(value),
             Outcome::Missing => None,
             // Ziflow was never told, so it cannot disagree.
             Outcome::Omitted | Outcome::Kept => return true,
@@ -98,7 +98,7 @@ impl FieldMapping {
     /// The difference between Ziflow and what was wanted, if it is one that Entra need not see.
     fn hold(&self, memory: &Memory, before: &Resource, after: &Resource, user: &User) -> Option<Held> {
         let wanted = match self.outcome(after, &mut ()) {
-            Outcome::Value(value) => Some(value),
+            Outcome::Value(value) | Outcome::Unwanted(value, _) => Some(value),
             Outcome::Missing => None,
             _ => return None,
         };
@@ -576,7 +576,7 @@ mod tests {
             let shown = Person::new(mapping.clone(), json!({"language": language})).shown();
             let wanted = mapping
                 .update(&Resource::default(), &shown)
-                .map(|mut wanted| wanted.remove(&Field::Language));
+                .map(|mut update| update.wanted.remove(&Field::Language));
             assert_eq!(
                 wanted.unwrap(),
                 Some(Wanted::Set(FieldValue::Text((*language).into()))),
@@ -661,7 +661,7 @@ mod tests {
                 jo.create(sent, other.clone());
             }
             let shown = jo.shown();
-            prop_assert!(jo.mapping.update(&shown, &shown).unwrap().is_empty());
+            prop_assert!(jo.mapping.update(&shown, &shown).unwrap().wanted.is_empty());
             jo.written(&shown, &shown, other);
             prop_assert_eq!(jo.shown().into_json(), shown.into_json());
         }

@@ -15,6 +15,7 @@ mod field;
 mod keys;
 pub mod memory;
 mod merge;
+mod pattern;
 mod reach;
 pub mod schema;
 mod source;

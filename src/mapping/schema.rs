@@ -66,6 +66,7 @@ fn definitions() -> Map<String, Value> {
         ("from", one_or_more(&json!({ "type": "string", "pattern": FILLED, "examples": PATHS }))),
         ("template", template(&["{name.givenName} {name.familyName}"])),
         ("transform", transforms()),
+        ("only", one_or_more(&json!({ "type": "string", "pattern": FILLED, "examples": ["*@example.com"] }))),
     ];
     let shared = shared.into_iter().map(|(key, schema)| (key.to_owned(), schema));
     let values = Field::ALL.iter().map(|field| (format!("value_of_{field}"), literal(*field)));
@@ -118,6 +119,7 @@ fn entry(field: Field) -> Value {
     let mut conditions = json!({
         "transform": text,
         "values": ["from"],
+        "only": { "allOf": [text, { "not": { "required": ["values"] } }] },
         "default": text,
         "required": text,
         "otherwise": { "not": { "required": ["value"] } },

@@ -35,6 +35,7 @@ pub(super) struct FieldSpec {
     pub(super) rules: Option<Placed<Vec<RuleSpec>>>,
     pub(super) transform: Option<Placed<Vec<Placed<TransformSpec>>>>,
     pub(super) values: Option<Placed<Vec<RowSpec>>>,
+    pub(super) only: Option<Placed<Vec<Placed<String>>>>,
     pub(super) otherwise: Option<Placed<Literal>>,
     pub(super) default: Option<Placed<Literal>>,
     pub(super) required: Option<Placed<bool>>,
@@ -148,10 +149,7 @@ fn field(name: Placed<String>, section: &Section<'_>, problems: &mut Problems) -
     FieldSpec {
         name,
         sources: SOURCES.iter().copied().filter(given).collect(),
-        from: read_key(section, "from", problems, |item, problems| {
-            let paths = filled(one_or_more(item), item, problems)?;
-            Some(paths.iter().filter_map(|item| text(item, problems)).collect())
-        }),
+        from: read_key(section, "from", problems, one_text_or_more),
         template: section.get("template").and_then(|item| text(&item, problems)),
         value: section.get("value").and_then(|item| literal(&item, problems)),
         rules: read_key(section, "rules", problems, |item, problems| {
@@ -162,6 +160,7 @@ fn field(name: Placed<String>, section: &Section<'_>, problems: &mut Problems) -
             Some(one_or_more(item).iter().filter_map(|item| transform(item, problems)).collect())
         }),
         values: read_key(section, "values", problems, rows),
+        only: read_key(section, "only", problems, one_text_or_more),
         otherwise: section.get("otherwise").and_then(|item| literal(&item, problems)),
         default: section.get("default").and_then(|item| literal(&item, problems)),
         required: read_key(section, "required", problems, Item::boolean),
@@ -184,6 +183,11 @@ fn read_key<'a, T>(
 /// A list, or its only item without the brackets.
 fn one_or_more<'a>(item: &Item<'a>) -> Vec<Item<'a>> {
     item.list(&mut Problems::default()).unwrap_or_else(|| vec![item.clone()])
+}
+
+fn one_text_or_more(item: &Item<'_>, problems: &mut Problems) -> Option<Vec<Placed<String>>> {
+    let texts = filled(one_or_more(item), item, problems)?;
+    Some(texts.iter().filter_map(|item| text(item, problems)).collect())
 }
 
 fn filled<T>(items: Vec<T>, item: &Item<'_>, problems: &mut Problems) -> Option<Vec<T>> {

@@ -3,6 +3,7 @@
 //! Forwards: without regard to case, an exact row before a wildcard, the first wildcard that fits wins.
 //! Backwards: the first literal row with that value.
 
+use super::pattern::Pattern;
 use super::spec::{Placed, RowSpec};
 use super::value;
 use crate::yaml::Problems;
@@ -15,10 +16,7 @@ pub(super) struct Table {
 
 #[derive(Clone, Debug)]
 struct Row {
-    /// As written.
-    pattern: String,
-    /// Lower case, split at each `*`; a literal has one part.
-    parts: Vec<String>,
+    pattern: Pattern,
     value: FieldValue,
 }
 
@@ -36,7 +34,8 @@ impl Table {
         let mut table = Self { rows: Vec::new() };
         for row in &spec.value {
             if let Some(value) = value::literal(field, &row.value, problems) {
-                table.add(Row::new(&row.pattern.value, value), &row.pattern, problems);
+                let pattern = Pattern::new(&row.pattern.value);
+                table.add(Row { pattern, value }, &row.pattern, problems);
             }
         }
         if read_back {
@@ -48,14 +47,15 @@ impl Table {
     /// The row that fits, as written, and its value.
     pub(super) fn lookup(&self, text: &str) -> Option<(&str, &FieldValue)> {
         let text = text.to_lowercase();
-        let exact = self.rows.iter().find(|row| row.is_literal() && row.matches(&text));
-        let row = exact.or_else(|| self.rows.iter().find(|row| row.matches(&text)))?;
+        let fits = |row: &&Row| row.pattern.fits_lower(&text);
+        let exact = self.rows.iter().filter(|row| row.pattern.is_literal()).find(fits);
+        let row = exact.or_else(|| self.rows.iter().find(fits))?;
         Some((row.pattern.as_str(), &row.value))
     }
 
     /// SCIM's word for a value of Ziflow's; for a list, for one item of it.
     pub(super) fn backwards(&self, text: &str) -> Option<&str> {
-        let fits = |row: &&Row| row.is_literal() && value::texts(&row.value) == [text];
+        let fits = |row: &&Row| row.pattern.is_literal() && value::texts(&row.value) == [text];
         self.rows.iter().find(fits).map(|row| row.pattern.as_str())
     }
 
@@ -65,12 +65,13 @@ impl Table {
     }
 
     fn add(&mut self, row: Row, place: &Placed<String>, problems: &mut Problems) {
-        let pattern = row.parts.join("*");
-        let covers =
-            |earlier: &&Row| earlier.parts == row.parts || !row.is_literal() && earlier.matches(&pattern);
+        // A literal is looked at first, wherever it stands.
+        let covers = |earlier: &&Row| {
+            earlier.pattern.covers(&row.pattern) && row.pattern.is_literal() == earlier.pattern.is_literal()
+        };
         if let Some(earlier) = self.rows.iter().find(covers) {
-            let message =
-                format!("the row `{}` is never reached: `{}` above fits first", row.pattern, earlier.pattern);
+            let (row, earlier) = (row.pattern.as_str(), earlier.pattern.as_str());
+            let message = format!("the row `{row}` is never reached: `{earlier}` above fits first");
             problems
                 .error(place.at, &place.key, message)
                 .hint("values are compared without regard to case; move this row up or remove it");
@@ -88,8 +89,11 @@ impl Table {
                 continue;
             }
             warned.push(&row.value);
-            let place =
-                spec.value.iter().find(|spec| spec.pattern.value == row.pattern).map(|spec| spec.pattern.at);
+            let place = spec
+                .value
+                .iter()
+                .find(|spec| spec.pattern.value.trim() == row.pattern.as_str())
+                .map(|spec| spec.pattern.at);
             let words = value::texts(&row.value).join(", ");
             let message = format!("`{words}` cannot be read backwards: no row without `*` has it alone");
             let row = if words.contains(", ") {
@@ -99,32 +103,6 @@ impl Table {
             };
             problems.warning(place, &spec.key, message).hint(format!("{row}, or set `direction: to_ziflow`"));
         }
-    }
-}
-
-impl Row {
-    fn new(pattern: &str, value: FieldValue) -> Self {
-        let pattern = pattern.trim().to_owned();
-        let parts = pattern.to_lowercase().split('*').map(str::to_owned).collect();
-        Self { pattern, parts, value }
-    }
-
-    fn is_literal(&self) -> bool {
-        self.parts.len() == 1
-    }
-
-    /// `text` in lower case. A `*` stands for any text, none included.
-    fn matches(&self, text: &str) -> bool {
-        let (Some((first, rest)), Some(last)) = (self.parts.split_first(), self.parts.last()) else {
-            return false;
-        };
-        if rest.is_empty() {
-            return text == first;
-        }
-        let inner = text.strip_prefix(first.as_str()).and_then(|text| text.strip_suffix(last.as_str()));
-        let mut middle = rest.iter().take(rest.len() - 1);
-        let Some(inner) = inner else { return false };
-        middle.try_fold(inner, |text, part| Some(text.split_once(part.as_str())?.1)).is_some()
     }
 }
 

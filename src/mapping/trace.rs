@@ -30,6 +30,8 @@ pub enum Step {
     Spelling { value: String },
     /// No row fits, or Ziflow has no such value.
     Unknown { value: String },
+    /// Nothing of `only` fits.
+    Excluded { value: String },
     /// What `otherwise` says.
     Otherwise { otherwise: Value },
     /// What `default` says.
@@ -62,6 +64,8 @@ pub enum Reason {
     Missing,
     /// `otherwise: omit` or `otherwise: keep`
     LeftOut,
+    /// The value is refused, and the change disables the person.
+    PassedOver,
 }
 
 impl Reason {
@@ -70,6 +74,9 @@ impl Reason {
             Self::NeverSent => "is never sent (direction: to_scim)",
             Self::Unchanged => "is left alone: this request changes nothing that it is made of",
             Self::Missing => "is left out: there is no source for it",
+            Self::PassedOver => {
+                "is left alone: its value is refused, and that keeps nobody from being disabled"
+            }
             Self::LeftOut => "is left out: `otherwise` says so",
         }
     }
@@ -97,14 +104,16 @@ impl Mapping {
 
     /// What an update asks for each field.
     pub fn trace_update(&self, before: &Resource, after: &Resource) -> Vec<Trace> {
+        let disables = self.disables(before, after);
         self.trace(|mapping, steps| {
             if !mapping.is_touched(before, after) {
                 return Verdict::Nothing(Reason::Unchanged);
             }
-            match mapping.updated(after, steps) {
+            match mapping.updated(before, after, steps) {
                 Ok(Some(Wanted::Set(value))) => Verdict::Value(value),
                 Ok(Some(Wanted::Cleared)) => Verdict::Cleared,
                 Ok(None) => Verdict::Nothing(left_out(steps)),
+                Err(_) if disables => Verdict::Nothing(Reason::PassedOver),
                 Err(refusal) => Verdict::Refused(refusal.to_string()),
             }
         })
@@ -231,6 +240,15 @@ mod tests {
         ] {
             assert_eq!(told(&traces, field).1, verdict, "{field}");
         }
+        let mapping = mapping("phone: { from: title, only: a* }");
+        let after = json!({"userName": "jo@example.com", "title": "b", "active": false});
+        let (steps, verdict) = told(&mapping.trace_update(&before, &resource(after)), Field::Phone);
+        let told = json!([
+            {"step": "read", "path": "title", "value": "b"},
+            {"step": "excluded", "value": "b"},
+            {"step": "otherwise", "otherwise": "refuse"},
+        ]);
+        assert_eq!((steps, verdict), (told, Verdict::Nothing(Reason::PassedOver)));
     }
 
     #[test]
