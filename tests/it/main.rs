@@ -19,6 +19,7 @@ mod process;
 mod readme;
 mod reload;
 mod schema;
+mod starters;
 mod tidy;
 mod transcripts;
 mod truth;
