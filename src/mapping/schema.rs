@@ -10,26 +10,18 @@ use crate::ziflow::model::{Field, FieldType, LITE_USER};
 /// A text with more in it than blanks.
 const FILLED: &str = r"\S";
 
-/// Attributes that Entra sends by itself, for an editor to offer.
+/// Attributes that Entra sends or can send, for an editor to offer: few, since it also shows them all.
 const PATHS: &[&str] = &[
     "userName",
     "name.givenName",
     "name.familyName",
-    "displayName",
-    "active",
     "emails[type eq \"work\"].value",
     "phoneNumbers[type eq \"work\"].value",
-    "phoneNumbers[type eq \"mobile\"].value",
     "title",
     "userType",
     "preferredLanguage",
-    "timezone",
-    "roles.value",
-    "externalId",
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department",
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:organization",
-    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:costCenter",
-    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:employeeNumber",
 ];
 
 /// Conditions, for an editor to offer.
