@@ -1,5 +1,8 @@
 //! Which templates can be read backwards: taken apart, Ziflow's text says what each source holds. One that cannot is
 //! a warning, because the sources then never show what somebody changes in Ziflow.
+//!
+//! What is taken apart was typed by somebody in Ziflow, so it must decide nothing else: neither another field nor a rule
+//! may look at it, and nobody is found by it.
 
 use super::field::{FieldMapping, Source};
 use super::source;
@@ -11,19 +14,19 @@ use crate::scim::resource::Resource;
 use crate::yaml::Problems;
 use crate::ziflow::model::Field;
 
-/// Decides about every template, after all fields are read: a path can show one field only.
+/// Entra finds people by these (RFC 7643 sections 3.1 and 4.1): another text in them would make one of another.
+const IDENTITIES: &[&str] = &["userName", "externalId", "emails"];
+
+/// Decides about every template, after all fields are read.
 pub(super) fn decide(spec: &Spec, fields: &mut [FieldMapping], problems: &mut Problems) {
-    let mut taken: Vec<(Field, Path)> = Vec::new();
-    for mapping in fields.iter().filter(|mapping| mapping.reads_back()) {
-        taken.extend(mapping.paths().iter().map(|path| (mapping.field, path.clone())));
-    }
+    let looks = |mapping: &FieldMapping| -> Vec<(Field, Path)> {
+        mapping.looks_at().into_iter().map(|path| (mapping.field, path.clone())).collect()
+    };
+    let looked_at: Vec<(Field, Path)> = fields.iter().flat_map(looks).collect();
     for mapping in fields.iter_mut().filter(|mapping| mapping.direction != Direction::ToZiflow) {
         let Source::Template(template) = &mapping.source else { continue };
-        match obstacle(mapping, template, &taken) {
-            None => {
-                taken.extend(template.values().map(|path| (mapping.field, path.clone())));
-                mapping.takes_apart = true;
-            }
+        match obstacle(mapping, template, &looked_at) {
+            None => mapping.takes_apart = true,
             Some(why) => {
                 let place = spec.user.iter().find(|spec| spec.name.value == mapping.field.name());
                 report(place, mapping, &why, problems);
@@ -49,7 +52,11 @@ fn report(spec: Option<&FieldSpec>, mapping: &FieldMapping, why: &str, problems:
 }
 
 /// What stands in the way of taking the field's text apart.
-fn obstacle(mapping: &FieldMapping, template: &Template<Path>, taken: &[(Field, Path)]) -> Option<String> {
+fn obstacle(
+    mapping: &FieldMapping,
+    template: &Template<Path>,
+    looked_at: &[(Field, Path)],
+) -> Option<String> {
     if let Some(why) = template.ambiguity() {
         return Some(why.to_owned());
     }
@@ -58,12 +65,24 @@ fn obstacle(mapping: &FieldMapping, template: &Template<Path>, taken: &[(Field, 
         return Some(format!("`{transform}` changes what stands between the placeholders"));
     }
     template.values().find_map(|path| {
-        if let Some((other, _)) = taken.iter().find(|(_, taken)| taken == path) {
-            return Some(format!("`{path}` shows Ziflow's `{other}` already"));
+        let identity = path.schema.is_none() && IDENTITIES.contains(&path.attribute.as_str());
+        if identity && mapping.field != Field::Email {
+            return Some(format!("Entra finds people by `{path}`"));
+        }
+        let others = looked_at.iter().filter(|(field, _)| *field != mapping.field);
+        if let Some((other, _)) = others.into_iter().find(|(_, other)| touches(other, path)) {
+            return Some(format!("`{other}` looks at `{path}` as well"));
         }
         let many = path.filter.is_none() && path.definition().is_some_and(|attribute| attribute.multi_valued);
         let sample = source::typed(path, "x").is_some();
         let writable = !many && (!sample || Resource::default().set(path, "x".into()));
         (!writable).then(|| format!("`{path}` does not say which of several values is meant"))
     })
+}
+
+/// Whether a value at one of the paths may be at the other as well.
+pub(super) fn touches(one: &Path, other: &Path) -> bool {
+    let several = one.definition().is_none_or(|attribute| attribute.multi_valued);
+    let part = one.sub == other.sub || one.sub.is_none() || other.sub.is_none();
+    one.schema == other.schema && one.attribute == other.attribute && (several || part)
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::backwards::touches;
 use super::field::{FieldMapping, Otherwise, Source};
 use super::spec::{Direction, FieldSpec, Placed, Spec};
 use super::{Fill, source};
@@ -185,10 +186,33 @@ fn alike(one: &Path, other: &Path) -> bool {
     one.to_string().eq_ignore_ascii_case(&other.to_string())
 }
 
+/// What somebody types in Ziflow must not decide what anybody may do there. The address is no such text: nobody can
+/// change it by hand.
+pub(super) fn roles(spec: &Spec, fields: &[FieldMapping], fills: &[Fill], problems: &mut Problems) {
+    let Some(roles) = fields.iter().find(|mapping| mapping.field == Field::Roles) else { return };
+    let typed = |field: Field| !matches!(field, Field::Email | Field::Roles);
+    let shown = fields.iter().filter(|mapping| mapping.reads_back() && typed(mapping.field));
+    let shown = shown.flat_map(|mapping| mapping.looks_at().into_iter().map(|path| (mapping.field, path)));
+    let filled = fills.iter().flat_map(|fill| fill.template.values().map(move |field| (*field, &fill.path)));
+    let filled = filled.filter(|(field, _)| typed(*field));
+    let looks_at = roles.looks_at();
+    let Some((field, path)) =
+        shown.chain(filled).find(|(_, path)| looks_at.iter().any(|look| touches(look, path)))
+    else {
+        return;
+    };
+    let place = spec.user.iter().find(|spec| spec.name.value == Field::Roles.name());
+    let message = format!(
+        "`{path}` shows Ziflow's `{field}`, and `roles` looks at it: who edits that could gain roles"
+    );
+    let hint = format!("set `direction: to_ziflow` on `{field}`, or take the path out of `scim:`");
+    problems.error(place.map(|spec| spec.name.at), "user.roles", message).hint(hint);
+}
+
 /// RFC 7643 section 4.1.1 wants a `userName` on everybody, also on those whom Entra never wrote.
 pub(super) fn user_name(fields: &[FieldMapping], fills: &[Fill], problems: &mut Problems) {
-    let shown =
-        fields.iter().filter(|mapping| mapping.reads_back()).filter_map(|mapping| mapping.paths().first());
+    let readers = fields.iter().filter(|mapping| mapping.reads_back());
+    let shown = readers.filter_map(|mapping| mapping.looks_at().into_iter().next());
     let filled = fills.iter().map(|fill| &fill.path);
     if !shown.chain(filled).any(|path| path.schema.is_none() && path.attribute == "userName") {
         let message = "people who were made in Ziflow would be shown without `userName`";

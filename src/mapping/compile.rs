@@ -35,6 +35,7 @@ fn mapping(spec: &Spec, problems: &mut Problems) -> Option<Mapping> {
     check::shared_paths(spec, &fields, problems);
     fields.sort_by_key(|mapping| mapping.field);
     let fills = fills(spec, &fields, problems);
+    check::roles(spec, &fields, &fills, problems);
     if !problems.has_errors() {
         check::user_name(&fields, &fills, problems);
     }

@@ -255,18 +255,21 @@ impl FieldMapping {
         }
     }
 
-    /// Every path that the field looks at, as messages name them.
-    pub(super) fn path_names(&self) -> String {
-        let names: Vec<String> = match &self.source {
+    /// Every path that the field looks at.
+    pub(super) fn looks_at(&self) -> Vec<&Path> {
+        match &self.source {
             Source::Constant(_) => Vec::new(),
-            Source::From(paths) => paths.iter().map(ToString::to_string).collect(),
-            Source::Template(template) => template.values().map(ToString::to_string).collect(),
+            Source::From(paths) => paths.iter().collect(),
+            Source::Template(template) => template.values().collect(),
             Source::Rules(rules) => {
-                let filters = rules.iter().filter_map(|rule| rule.when.as_ref());
-                filters.flat_map(Filter::paths).map(ToString::to_string).collect()
+                rules.iter().filter_map(|rule| rule.when.as_ref()).flat_map(Filter::paths).collect()
             }
-        };
-        unique(names).join(", ")
+        }
+    }
+
+    /// The same as messages name them.
+    pub(super) fn path_names(&self) -> String {
+        unique(self.looks_at().into_iter().map(ToString::to_string).collect()).join(", ")
     }
 
     /// Whether Ziflow's value is shown in SCIM. Constants and rules cannot be turned round, templates sometimes.

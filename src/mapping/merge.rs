@@ -172,16 +172,14 @@ impl FieldMapping {
     }
 }
 
-/// Ziflow's text taken apart; where that cannot be done, nothing is known about the parts.
+/// Ziflow's text taken apart. Where that cannot be done nothing is known about the parts, so what Entra wrote stays.
 fn show_parts(template: &Template<Path>, shown: &mut Resource, got: Option<&FieldValue>) {
     let text = got.map(value::texts).and_then(|texts| texts.into_iter().next()).unwrap_or_default();
     let parts = template.take_apart(&text).unwrap_or_default();
-    for path in template.values() {
-        let part = parts.iter().find(|(whose, _)| *whose == path);
-        let word = part.and_then(|(_, text)| source::typed(path, text));
-        if !word.is_some_and(|word| shown.set(path, word)) {
-            shown.remove(path);
-        }
+    let word = |(path, text)| Some((path, source::typed(path, text)?));
+    let words: Option<Vec<_>> = parts.into_iter().map(word).collect();
+    for (path, word) in words.into_iter().flatten() {
+        shown.set(path, word);
     }
 }
 
@@ -439,8 +437,9 @@ mod tests {
         for (ziflow, title, nick_name) in [
             ("CEO at Acme", json!("CEO"), json!("Acme")),
             ("CEO of all at Umbrella", json!("CEO of all"), json!("Umbrella")),
-            ("Umbrella", Value::Null, Value::Null),
-            ("a at b at c", Value::Null, Value::Null),
+            // Nothing is known of the parts, and what Entra wrote is not lost.
+            ("Umbrella", json!("CEO"), json!("Acme")),
+            ("a at b at c", json!("CEO"), json!("Acme")),
         ] {
             jo.ziflow["company"] = ziflow.into();
             assert_eq!((jo.value("title"), jo.value("nickName")), (title, nick_name), "{ziflow}");
