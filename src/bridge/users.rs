@@ -25,6 +25,7 @@ use crate::scim::version::Conditions;
 use crate::store::{Person, Tombstone};
 use crate::ziflow::error::Error as Upstream;
 use crate::ziflow::model::{Field, FieldValue, Fields, User};
+use crate::ziflow::rehearsal;
 
 /// How long a rename waits for a create of the same name.
 const NAME_WAIT: Duration = Duration::from_secs(2);
@@ -97,6 +98,10 @@ impl Users<'_> {
                 Ok(_) | Err(Upstream::NotFound) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        // Who is still there must not be taken for somebody who has come back.
+        if self.bridge.policy.dry_run && !rehearsal::is_ours(&seen.user.id) {
+            return Ok(());
         }
         let name = text(&seen.shown, "userName").unwrap_or_else(|| seen.user.email.clone());
         let tombstone = Tombstone {

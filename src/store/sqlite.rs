@@ -2,9 +2,10 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::store::{Error, Intent, Location, Person, Tombstone};
@@ -61,10 +62,15 @@ fn prepare(mut connection: Connection) -> Result<Connection, Error> {
 pub(super) fn open_copy(location: &Location) -> Result<Connection, Error> {
     let mut copy = Connection::open_in_memory()?;
     if let Location::File(path) = location
-        && path.exists()
+        && path.try_exists().map_err(|error| Error(format!("{}: {error}", path.display())))?
     {
         let told = |error: rusqlite::Error| held(path, &error);
         let original = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(told)?;
+        // After a crash the newest changes are still in the log beside the file: they are read there and left there.
+        // Where there is none, the one that opening makes has to go again.
+        let crashed = beside(path, "-wal").exists();
+        original.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, crashed).map_err(told)?;
+        original.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(told)?;
         let backup = Backup::new(&original, &mut copy).map_err(told)?;
         // All pages in one step.
         if backup.step(-1).map_err(told)? != StepResult::Done {
@@ -87,6 +93,13 @@ fn open_file(path: &Path) -> Result<Connection, Error> {
     // An intent that a power cut could lose would be no intent.
     connection.pragma_update(None, "synchronous", "FULL").map_err(held)?;
     Ok(connection)
+}
+
+/// SQLite's own files have the name of the database with something added.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 fn held(path: &Path, error: &rusqlite::Error) -> Error {

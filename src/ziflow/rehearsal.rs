@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value, json};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::ziflow::client::random_bytes;
 use crate::ziflow::error::Error;
@@ -37,6 +37,9 @@ impl Rehearsal {
     /// What this update would have made of the person.
     pub(super) fn update(&self, user: User, body: &Map<String, Value>) -> User {
         tell("PUT /users/{id}", &user.id, body);
+        if body.get(Field::Active.name()) == Some(&Value::Bool(false)) {
+            tell_of_access(&user.id);
+        }
         let field =
             |(name, value): (&String, &Value)| Some((Field::by_name(name)?, FieldValue::from_json(value)?));
         let user = user.with(&body.iter().filter_map(field).collect::<Fields>());
@@ -48,6 +51,7 @@ impl Rehearsal {
 
     pub(super) fn delete(&self, id: &str) {
         tell("DELETE /users/{id}", id, &Map::new());
+        tell_of_access(id);
         self.people().remove(id);
     }
 
@@ -75,6 +79,13 @@ pub fn is_ours(id: &str) -> bool {
 fn tell(call: &str, id: &str, body: &Map<String, Value>) {
     let fields: Vec<&str> = body.keys().map(String::as_str).collect();
     info!(call, id, fields = fields.join(","), "dry run: not sent");
+}
+
+/// Entra takes it for done and does not ask again, so somebody has to do it by hand.
+fn tell_of_access(id: &str) {
+    if !is_ours(id) {
+        warn!(id, "dry run: this person keeps their access; disable them in Ziflow by hand");
+    }
 }
 
 /// Not counted from 1: after a restart, Entra must not take somebody else for the person it has an id of.
