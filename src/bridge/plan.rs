@@ -290,7 +290,19 @@ pub fn why_left(user: &User, field: Field, wanted: &Wanted, notes: &[Note]) -> &
         None if *wanted == Wanted::Cleared && user.get(field).is_some() => {
             "Ziflow cannot take this value away"
         }
+        None if field.is_list() && !has(user, field, wanted) => {
+            "what is more in Ziflow was given there by hand, and stays"
+        }
         None => "Ziflow has it so already",
+    }
+}
+
+/// Whether the list is what is wanted, no more and no less.
+fn has(user: &User, field: Field, wanted: &Wanted) -> bool {
+    let current = FieldValue::List(user.list(field).to_vec());
+    match wanted {
+        Wanted::Set(value) => value.same_as(&current),
+        Wanted::Cleared => current.is_empty(),
     }
 }
 

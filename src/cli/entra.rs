@@ -33,10 +33,14 @@ impl Entra {
         &self,
         method: &str,
         url: &str,
+        headers: &[(String, String)],
         body: Option<String>,
     ) -> Result<(u16, Value), String> {
         let method = Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
         let mut builder = self.http.request(method, url);
+        for (name, value) in headers {
+            builder = builder.header(name, value);
+        }
         if let Some(body) = body {
             builder = builder.header(CONTENT_TYPE, "application/scim+json; charset=utf-8").body(body);
         }

@@ -81,7 +81,8 @@ impl Explain {
         let before = stage.ziflow.total_calls();
         log.take();
         let url = format!("{}{}", stage.url, request.target);
-        let (status, answer) = entra.ask(&request.method, &url, request.body.clone()).await?;
+        let (status, answer) =
+            entra.ask(&request.method, &url, &request.headers, request.body.clone()).await?;
         Ok(Explanation {
             request,
             base_path: stage.base_path.clone(),
@@ -137,16 +138,19 @@ async fn put_in_place(stage: &Stage, entra: &Entra, mut user: Value) -> Result<S
                     .to_owned(),
             );
         }
-        // Somebody of whom no company is said has none: the simulated Ziflow would fill in its own.
+        // What is not said of the person is not there: the simulated Ziflow would fill in its own.
         if let Some(fields) = user.as_object_mut() {
-            fields.entry("company").or_insert_with(|| json!(""));
+            for name in ["company", "phone", "language", "timezone"] {
+                fields.entry(name).or_insert_with(|| json!(""));
+            }
         }
         return Ok(stage.ziflow.add_person(user));
     }
     if let Some(id) = id {
         stage.ziflow.next_id(id);
     }
-    let (status, answer) = entra.ask("POST", &format!("{}/Users", stage.url), Some(user.to_string())).await?;
+    let (status, answer) =
+        entra.ask("POST", &format!("{}/Users", stage.url), &[], Some(user.to_string())).await?;
     if let (201, Some(id)) = (status, answer.get("id").and_then(Value::as_str)) {
         return Ok(id.to_owned());
     }

@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::bridge::plan::why_left;
 use crate::bridge::record::Event;
+use crate::cli::outcome::{self, Asked, Explained};
 use crate::cli::request::Request;
 use crate::cli::text::{hanging, indented};
-use crate::mapping::trace::{Reason, Step, Trace, Verdict};
+use crate::mapping::trace::Step;
 use crate::simulator::Call;
-use crate::ziflow::model::{Field, FieldValue};
 
 /// Everything about one request.
 #[derive(Debug)]
@@ -27,34 +26,6 @@ pub(super) struct Explanation {
     pub(super) log: Vec<String>,
     pub(super) status: u16,
     pub(super) answer: Value,
-}
-
-/// One time that the mapping was asked.
-#[derive(Debug)]
-struct Asked {
-    about: &'static str,
-    fields: Vec<Explained>,
-}
-
-/// A field and what becomes of it.
-#[derive(Debug)]
-struct Explained {
-    field: Field,
-    steps: Vec<Step>,
-    result: Outcome,
-}
-
-/// What becomes of a field, as far as it was decided.
-#[derive(Debug)]
-enum Outcome {
-    /// Written: from what Ziflow had, if that is known, to this; none takes the value away.
-    Written {
-        from: Option<Value>,
-        to: Option<Value>,
-    },
-    Left(&'static str),
-    Untouched(Reason),
-    Refused(String),
 }
 
 impl Explanation {
@@ -75,111 +46,8 @@ impl Explanation {
         format!("{}{}", self.base_path, self.request.target)
     }
 
-    /// The mapping's words, put together with what was decided about them.
     fn asked(&self) -> Vec<Asked> {
-        let mut all: Vec<Asked> = Vec::new();
-        for event in &self.events {
-            match event {
-                Event::Create { mapping, resource } => {
-                    let fields = mapping.trace_create(resource).into_iter().map(created).collect();
-                    all.push(Asked { about: "a new person", fields });
-                }
-                Event::Update { mapping, before, after } => {
-                    let fields = mapping.trace_update(before, after).into_iter().map(updated).collect();
-                    all.push(Asked { about: "the change", fields });
-                }
-                Event::Planned { user, wanted, fields, notes } => {
-                    let last = all.last_mut().map(|asked| asked.fields.iter_mut());
-                    for explained in last.into_iter().flatten() {
-                        let field = explained.field;
-                        let from = user.get(field).map(|value| value.to_json());
-                        match (wanted.get(&field), fields.get(&field)) {
-                            (Some(_), Some(value)) => {
-                                let to = Some(value).filter(|value| !value.is_empty());
-                                let to = to.map(FieldValue::to_json);
-                                explained.result = Outcome::Written { from, to };
-                            }
-                            (Some(wanted), None) => {
-                                explained.result = Outcome::Left(why_left(user, field, wanted, notes));
-                            }
-                            (None, _) => {}
-                        }
-                    }
-                }
-            }
-        }
-        all
-    }
-}
-
-/// A new person is active; somebody who shall not be is deactivated by a call of its own.
-fn created(trace: Trace) -> Explained {
-    let result = match trace.verdict {
-        Verdict::Value(FieldValue::Boolean(true)) if trace.field == Field::Active => {
-            Outcome::Left("new people are active anyway")
-        }
-        other => outcome(other),
-    };
-    Explained { field: trace.field, steps: trace.steps, result }
-}
-
-fn updated(trace: Trace) -> Explained {
-    Explained { field: trace.field, steps: trace.steps, result: outcome(trace.verdict) }
-}
-
-fn outcome(verdict: Verdict) -> Outcome {
-    match verdict {
-        Verdict::Value(value) => Outcome::Written { from: None, to: Some(value.to_json()) },
-        Verdict::Cleared => Outcome::Written { from: None, to: None },
-        Verdict::Nothing(reason) => Outcome::Untouched(reason),
-        Verdict::Refused(text) => Outcome::Refused(text),
-    }
-}
-
-impl Explained {
-    fn to_json(&self) -> Value {
-        let mut object = Map::new();
-        object.insert("field".to_owned(), self.field.name().into());
-        let mut add = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
-        match &self.result {
-            Outcome::Written { from, to } => {
-                add("result", "written".into());
-                add("from", from.clone().unwrap_or_default());
-                add("to", to.clone().unwrap_or_default());
-            }
-            Outcome::Left(reason) => {
-                add("result", "left".into());
-                add("reason", (*reason).into());
-            }
-            Outcome::Untouched(reason) => {
-                add("result", "left".into());
-                add("reason", reason.text().into());
-            }
-            Outcome::Refused(text) => {
-                add("result", "refused".into());
-                add("reason", text.as_str().into());
-            }
-        }
-        add("steps", json!(self.steps));
-        Value::Object(object)
-    }
-
-    /// What becomes of the field, in a line.
-    fn headline(&self) -> String {
-        let field = self.field;
-        match &self.result {
-            Outcome::Written { from: Some(from), to: Some(to) } => format!("{field}: {from} becomes {to}"),
-            Outcome::Written { from: Some(from), to: None } => format!("{field}: {from} is taken away"),
-            Outcome::Written { from: None, to: Some(to) } => format!("{field}: {to}"),
-            Outcome::Written { from: None, to: None } => format!("{field} is to be taken away"),
-            Outcome::Left(reason) => format!("{field}: left as it is: {reason}"),
-            Outcome::Untouched(reason) => format!("{field} {}", reason.text()),
-            Outcome::Refused(text) => format!("{field}: REFUSED: {text}"),
-        }
-    }
-
-    fn is_unchanged(&self) -> bool {
-        matches!(self.result, Outcome::Untouched(Reason::Unchanged))
+        outcome::asked(&self.events, self.status >= 400)
     }
 }
 

@@ -5,6 +5,7 @@ mod demo;
 mod entra;
 mod explain;
 mod explanation;
+mod outcome;
 mod reload;
 mod request;
 mod schema;

@@ -9,6 +9,8 @@ pub(super) struct Request {
     pub(super) method: String,
     /// Below the base path, with the query: `/Users/1?attributes=id`.
     pub(super) target: String,
+    /// Those headers that change what happens.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: Option<String>,
 }
 
@@ -33,8 +35,7 @@ impl Request {
     }
 }
 
-/// `METHOD target [HTTP/1.1]`, headers, an empty line, the body. Headers say nothing that matters here; a token
-/// among them is not looked at.
+/// `METHOD target [HTTP/1.1]`, headers, an empty line, the body.
 fn transcript(method: &str, rest: &str, base_path: &str, id: Option<&str>) -> Result<Request, String> {
     let (line, rest) = rest.split_once('\n').unwrap_or((rest, ""));
     let target = match line.trim().rsplit_once(' ') {
@@ -45,24 +46,33 @@ fn transcript(method: &str, rest: &str, base_path: &str, id: Option<&str>) -> Re
     if target.contains(ID) && id.is_none() {
         return Err(format!("the request names {ID}, and --user says nobody whose id that could be"));
     }
-    let body = body_after_headers(rest)?;
-    Ok(Request { method: method.to_owned(), target: target.replace(ID, &encoded(id)), body })
+    let (headers, body) = headers_and_body(rest)?;
+    Ok(Request { method: method.to_owned(), target: target.replace(ID, &encoded(id)), headers, body })
 }
 
-fn body_after_headers(text: &str) -> Result<Option<String>, String> {
-    let mut rest = text;
+/// The headers of RFC 7644 section 3.14 count; a token or a type says nothing that matters here.
+const HEADERS: [&str; 2] = ["if-match", "if-none-match"];
+
+fn headers_and_body(text: &str) -> Result<(Vec<(String, String)>, Option<String>), String> {
+    let (mut headers, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {
         let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
-        let name = line.split_once(':').map(|(name, _)| name.trim());
-        match line.trim() {
-            "" => rest = after,
+        match (line.trim(), line.split_once(':')) {
+            ("", _) => {}
             // Whoever wrote no headers may have left out the empty line as well.
-            text if text.starts_with(['{', '[']) => return Ok(Some(rest.trim().to_owned())),
-            _ if name.is_some_and(is_header_name) => rest = after,
-            text => return Err(format!("`{text}` is neither a header nor the beginning of a JSON body")),
+            (text, _) if text.starts_with(['{', '[']) => return Ok((headers, Some(rest.trim().to_owned()))),
+            (_, Some((name, value))) if is_header_name(name.trim()) => {
+                let name = name.trim().to_ascii_lowercase();
+                let counts = HEADERS.contains(&name.as_str());
+                headers.extend(counts.then(|| (name, value.trim().to_owned())));
+            }
+            (text, _) => {
+                return Err(format!("`{text}` is neither a header nor the beginning of a JSON body"));
+            }
         }
+        rest = after;
     }
-    Ok(None)
+    Ok((headers, None))
 }
 
 fn is_header_name(name: &str) -> bool {
@@ -80,8 +90,8 @@ fn below(target: &str, base_path: &str) -> Result<String, String> {
     if target.trim_matches('/').is_empty() {
         return Err(format!("`{target}` names no endpoint; they look like {base_path}/Users/{ID}"));
     }
-    // A filter is written down with its blanks more often than without.
-    Ok(target.replace(' ', "%20"))
+    // A filter is written down with its blanks more often than without, and a `#` would end the URL.
+    Ok(target.replace(' ', "%20").replace('#', "%23"))
 }
 
 /// What the schema of a body asks for.
@@ -108,7 +118,8 @@ fn of_body(text: &str, id: Option<&str>) -> Result<Request, String> {
     } else {
         ("POST", "/Users")
     };
-    Ok(Request { method: method.to_owned(), target: target.to_owned(), body: Some(text.to_owned()) })
+    let (method, target) = (method.to_owned(), target.to_owned());
+    Ok(Request { method, target, headers: Vec::new(), body: Some(text.to_owned()) })
 }
 
 fn encoded(id: Option<&str>) -> String {
@@ -167,11 +178,19 @@ mod tests {
                 "/Users?filter=userName%20eq%20\"a\"",
                 None,
             ),
+            ("GET /Users?filter=a_b#EXT#@c", "GET", "/Users?filter=a_b%23EXT%23@c", None),
             ("GET /scim/v2ish/x", "GET", "/scim/v2ish/x", None),
         ] {
             let expected = (method.to_owned(), target.to_owned(), body.map(str::to_owned));
             assert_eq!(parsed(text, Some("7")), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn conditions_are_kept_and_tokens_are_not() {
+        let text = "DELETE /Users/1 HTTP/1.1\nAuthorization: Bearer x\nIF-Match: W/\"1\"\n";
+        let request = Request::parse(text, "/scim/v2", None).unwrap();
+        assert_eq!(request.headers, [("if-match".to_owned(), "W/\"1\"".to_owned())]);
     }
 
     #[test]

@@ -55,6 +55,8 @@ impl Stage {
         let ziflow = simulator::start(any, simulator::Settings::default()).await;
         let ziflow = ziflow.map_err(|error| format!("the simulated Ziflow cannot start: {error}"))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
+        // Given beside the key, its file would be a second key.
+        variables.remove("BRIDGE_ZIFLOW__API_KEY_FILE");
         variables.extend(overruled(&ziflow));
         let settings = config::load_for_trial(file, variables.into_iter()).map_err(Trouble::Configuration)?;
         let tenant_url = settings.server.tenant_url(settings.server.listen);

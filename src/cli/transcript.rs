@@ -119,7 +119,7 @@ impl<'a> Player<'a> {
 
     async fn ask(&self, base: &str, request: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
         let (method, target) = request.split_once(' ').ok_or("a request is a method and a target")?;
-        self.entra.ask(method, &format!("{base}{target}"), body.map(Value::to_string)).await
+        self.entra.ask(method, &format!("{base}{target}"), &[], body.map(Value::to_string)).await
     }
 
     fn origin(&self) -> String {

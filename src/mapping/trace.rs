@@ -62,6 +62,8 @@ pub enum Reason {
     Unchanged,
     /// The source is not there.
     Missing,
+    /// The source is there, and the transforms leave nothing of it.
+    Emptied,
     /// `otherwise: omit` or `otherwise: keep`
     LeftOut,
     /// The value is refused, and the change disables the person.
@@ -74,6 +76,7 @@ impl Reason {
             Self::NeverSent => "is never sent (direction: to_scim)",
             Self::Unchanged => "is left alone: this request changes nothing that it is made of",
             Self::Missing => "is left out: there is no source for it",
+            Self::Emptied => "is left out: nothing is left of its source",
             Self::PassedOver => {
                 "is left alone: its value is refused, and that keeps nobody from being disabled"
             }
@@ -86,8 +89,6 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     pub field: Field,
-    /// The SCIM paths that the field looks at.
-    pub paths: String,
     pub steps: Vec<Step>,
     pub verdict: Verdict,
 }
@@ -127,16 +128,20 @@ impl Mapping {
             } else {
                 Verdict::Nothing(Reason::NeverSent)
             };
-            Trace { field: mapping.field, paths: mapping.path_names(), steps, verdict }
+            Trace { field: mapping.field, steps, verdict }
         };
         self.fields.iter().map(trace).collect()
     }
 }
 
 fn left_out(steps: &[Step]) -> Reason {
-    match steps.last() {
-        Some(Step::Otherwise { .. }) => Reason::LeftOut,
-        _ => Reason::Missing,
+    let told = |is: fn(&Step) -> bool| steps.iter().any(is);
+    if told(|step| matches!(step, Step::Otherwise { .. })) {
+        Reason::LeftOut
+    } else if told(|step| matches!(step, Step::Read { .. } | Step::Template { .. })) {
+        Reason::Emptied
+    } else {
+        Reason::Missing
     }
 }
 
@@ -249,6 +254,14 @@ mod tests {
             {"step": "otherwise", "otherwise": "refuse"},
         ]);
         assert_eq!((steps, verdict), (told, Verdict::Nothing(Reason::PassedOver)));
+    }
+
+    #[test]
+    fn what_a_transform_empties_is_not_missing() {
+        let mapping =
+            mapping("phone: { from: title, transform: { replace: { pattern: '[^0-9]', with: '' } } }");
+        let traces = mapping.trace_create(&resource(json!({"userName": "jo@example.com", "title": "CTO"})));
+        assert_eq!(told(&traces, Field::Phone).1, Verdict::Nothing(Reason::Emptied));
     }
 
     #[test]

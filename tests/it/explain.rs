@@ -102,10 +102,27 @@ fn refusals_are_explained_with_the_answer_that_entra_gets() {
     let nobody = r#"{"userName": "jo", "name": {"givenName": "Jo"}}"#;
     let explained = explained(&["x.json"], &[("x.json", nobody)]);
     assert_eq!(field(&explained, "last_name")["result"], "refused");
+    assert_eq!(field(&explained, "first_name")["result"], "wanted");
     assert_eq!(explained["answer"]["status"], 400);
     assert_eq!(explained["ziflow"], json!([]));
     let detail = explained["answer"]["body"]["detail"].as_str().unwrap();
     assert!(detail.contains("name.familyName") && detail.contains("userName"), "{detail}");
+}
+
+#[test]
+fn what_was_given_by_hand_is_said_to_stay() {
+    let patch = r#"{"Operations": [{"op": "add", "path": "roles", "value": [{"value": "Other"}]}]}"#;
+    let files = [("jo.json", JO_IN_ZIFLOW), ("p.json", patch)];
+    let explained = explained(&["--user", "jo.json", "p.json"], &files);
+    let reason = field(&explained, "roles")["reason"].as_str().unwrap();
+    assert!(reason.contains("by hand"), "{reason}");
+}
+
+#[test]
+fn conditions_of_the_request_count() {
+    let request = "DELETE /Users/{id}\nIf-Match: W/\"another\"\n";
+    let explained = explained(&["--user", "jo.json", "r"], &[("jo.json", JO_IN_ZIFLOW), ("r", request)]);
+    assert_eq!(explained["answer"]["status"], 412);
 }
 
 #[test]

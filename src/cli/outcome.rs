@@ -1,0 +1,139 @@
+//! What became of each field in a request, put together from what the mapping said and what was decided.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::bridge::plan::{Note, why_left};
+use crate::bridge::record::Event;
+use crate::mapping::apply::Wanted;
+use crate::mapping::trace::{Reason, Step, Trace, Verdict};
+use crate::ziflow::model::{Field, FieldValue, Fields, User};
+
+/// One time that the mapping was asked.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) about: &'static str,
+    pub(super) fields: Vec<Explained>,
+}
+
+/// A field and what becomes of it.
+#[derive(Debug)]
+pub(super) struct Explained {
+    pub(super) field: Field,
+    pub(super) steps: Vec<Step>,
+    result: Outcome,
+}
+
+/// What becomes of a field, as far as it was decided. Values that are missing are nothing.
+#[derive(Debug)]
+enum Outcome {
+    /// Written; what Ziflow had before is not known of a new person.
+    Written {
+        from: Option<Value>,
+        to: Option<Value>,
+    },
+    /// It would have been written, and the request was refused.
+    Wanted(Option<Value>),
+    Left(&'static str),
+    Untouched(Reason),
+    Refused(String),
+}
+
+/// All of a request's events in their order. A request that is refused has written nothing.
+pub(super) fn asked(events: &[Event], refused: bool) -> Vec<Asked> {
+    let mut all: Vec<Asked> = Vec::new();
+    for event in events {
+        match event {
+            Event::Create { mapping, resource } => {
+                let fields = mapping.trace_create(resource).into_iter().map(created).collect();
+                all.push(Asked { about: "a new person", fields });
+            }
+            Event::Update { mapping, before, after } => {
+                let fields = mapping.trace_update(before, after).into_iter().map(explained).collect();
+                all.push(Asked { about: "the change", fields });
+            }
+            // Decided is what was asked last.
+            Event::Planned { user, wanted, fields, notes } => {
+                for explained in all.last_mut().map(|asked| &mut asked.fields).into_iter().flatten() {
+                    explained.decide(user, wanted, fields, notes);
+                }
+            }
+        }
+    }
+    if refused {
+        all.iter_mut().flat_map(|asked| &mut asked.fields).for_each(Explained::come_to_nothing);
+    }
+    all
+}
+
+/// A new person is active; somebody who shall not be is deactivated by a call of its own.
+fn created(trace: Trace) -> Explained {
+    let active = trace.verdict == Verdict::Value(FieldValue::Boolean(true)) && trace.field == Field::Active;
+    let made = explained(trace);
+    let result = if active { Outcome::Left("new people are active anyway") } else { made.result };
+    Explained { result, ..made }
+}
+
+fn explained(trace: Trace) -> Explained {
+    let result = match trace.verdict {
+        Verdict::Value(value) => Outcome::Written { from: None, to: Some(value.to_json()) },
+        Verdict::Cleared => Outcome::Written { from: None, to: None },
+        Verdict::Nothing(reason) => Outcome::Untouched(reason),
+        Verdict::Refused(text) => Outcome::Refused(text),
+    };
+    Explained { field: trace.field, steps: trace.steps, result }
+}
+
+impl Explained {
+    fn decide(&mut self, user: &User, wanted: &BTreeMap<Field, Wanted>, fields: &Fields, notes: &[Note]) {
+        let Some(wanted) = wanted.get(&self.field) else { return };
+        self.result = match fields.get(&self.field) {
+            Some(value) => Outcome::Written {
+                from: user.get(self.field).map(|value| value.to_json()),
+                to: Some(value).filter(|value| !value.is_empty()).map(FieldValue::to_json),
+            },
+            None => Outcome::Left(why_left(user, self.field, wanted, notes)),
+        };
+    }
+
+    fn come_to_nothing(&mut self) {
+        if let Outcome::Written { to, .. } = &mut self.result {
+            self.result = Outcome::Wanted(to.take());
+        }
+    }
+
+    /// Whether the request has nothing to do with the field.
+    pub(super) fn is_unchanged(&self) -> bool {
+        matches!(self.result, Outcome::Untouched(Reason::Unchanged))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let result = match &self.result {
+            Outcome::Written { from, to } => json!({"result": "written", "from": from, "to": to}),
+            Outcome::Wanted(to) => json!({"result": "wanted", "to": to}),
+            Outcome::Left(reason) => json!({"result": "left", "reason": reason}),
+            Outcome::Untouched(reason) => json!({"result": "left", "reason": reason.text()}),
+            Outcome::Refused(text) => json!({"result": "refused", "reason": text}),
+        };
+        let mut object = Map::from_iter([("field".to_owned(), self.field.name().into())]);
+        object.extend(result.as_object().cloned().unwrap_or_default());
+        object.insert("steps".to_owned(), json!(self.steps));
+        Value::Object(object)
+    }
+
+    /// What becomes of the field, in a line.
+    pub(super) fn headline(&self) -> String {
+        let field = self.field;
+        let text =
+            |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
+        match &self.result {
+            Outcome::Written { from: None, to } => format!("{field}: {}", text(to)),
+            Outcome::Written { from: Some(from), to } => format!("{field}: {from} becomes {}", text(to)),
+            Outcome::Wanted(to) => format!("{field}: {}, were the request not refused", text(to)),
+            Outcome::Left(reason) => format!("{field}: left as it is: {reason}"),
+            Outcome::Untouched(reason) => format!("{field} {}", reason.text()),
+            Outcome::Refused(text) => format!("{field}: REFUSED: {text}"),
+        }
+    }
+}
