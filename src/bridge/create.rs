@@ -17,7 +17,7 @@ use crate::bridge::{OnExisting, OnRecreate, Seen, State, Users, now, seconds_sin
 use crate::scim::error::Error;
 use crate::scim::resource::Resource;
 use crate::store::{Intent, Person};
-use crate::ziflow::client::Written;
+use crate::ziflow::answer::Written;
 use crate::ziflow::directory::Who;
 use crate::ziflow::error::Error as Upstream;
 use crate::ziflow::model::{Field, FieldValue, Fields, User};

@@ -5,7 +5,8 @@ use tracing::{error, warn};
 
 use crate::bridge::plan::lost_by_update;
 use crate::bridge::{Bridge, Update};
-use crate::ziflow::client::{Written, to_json};
+use crate::ziflow::answer::Written;
+use crate::ziflow::client::to_json;
 use crate::ziflow::directory::Who;
 use crate::ziflow::error::Error;
 use crate::ziflow::model::{Field, FieldValue, Fields, User};

@@ -3,6 +3,9 @@
 
 use serde_json::Value;
 
+/// Names and values.
+type Headers = Vec<(String, String)>;
+
 /// A request, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
@@ -10,7 +13,7 @@ pub(super) struct Request {
     /// Below the base path, with the query: `/Users/1?attributes=id`.
     pub(super) target: String,
     /// Those headers that change what happens.
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) headers: Headers,
     pub(super) body: Option<String>,
 }
 
@@ -53,7 +56,7 @@ fn transcript(method: &str, rest: &str, base_path: &str, id: Option<&str>) -> Re
 /// The headers of RFC 7644 section 3.14 count; a token or a type says nothing that matters here.
 const HEADERS: [&str; 2] = ["if-match", "if-none-match"];
 
-fn headers_and_body(text: &str) -> Result<(Vec<(String, String)>, Option<String>), String> {
+fn headers_and_body(text: &str) -> Result<(Headers, Option<String>), String> {
     let (mut headers, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {
         let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));

@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::ziflow::answer::{Page, Written, addressable, nobody, page, same_address, says_absent, written};
 use crate::ziflow::error::Error;
 use crate::ziflow::model::{Fields, User};
 use crate::ziflow::rate_limit::{self, RateLimit};
@@ -33,23 +34,6 @@ pub enum Invitation {
     Email,
     /// The address counts as verified; the random password is thrown away, because the account signs in by SSO.
     None,
-}
-
-/// One page of `GET /users`.
-#[derive(Debug)]
-pub struct Page {
-    pub users: Vec<User>,
-    /// Whether Ziflow says that more follow; it may not say.
-    pub has_more: Option<bool>,
-}
-
-/// A confirmed write.
-#[derive(Debug)]
-pub enum Written {
-    /// The answer shows the person.
-    User(Box<User>),
-    /// The answer shows nobody: the person must be read back.
-    Unseen,
 }
 
 #[derive(Debug)]
@@ -378,53 +362,6 @@ pub fn to_json(fields: &Fields) -> Map<String, Value> {
     fields.iter().map(|(field, value)| (field.name().to_owned(), value.to_json())).collect()
 }
 
-/// An empty segment would address the collection, and URLs resolve dots away: neither can be an id.
-fn addressable(segment: &str) -> bool {
-    !matches!(segment, "" | "." | "..")
-}
-
-fn same_address(user: User, email: &str) -> Result<User, Error> {
-    if user.email.to_lowercase() == email.to_lowercase() {
-        return Ok(user);
-    }
-    Err(Error::Nonsense { reason: "GET /users/{email} answered with another person".to_owned() })
-}
-
-/// An unknown id may also be answered with 400.
-fn says_absent(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::GONE)
-}
-
-/// "Nobody" in the form of a 200.
-fn nobody(body: &Body) -> bool {
-    match body {
-        Body::Empty | Body::Json(Value::Null) => true,
-        Body::Json(Value::Object(object)) => object.is_empty(),
-        _ => false,
-    }
-}
-
-/// A page as it must be: one entry that is no user would be a person lost, so it spoils the page.
-fn page(body: &Value) -> Option<Page> {
-    let users = body.get("users")?.as_array()?;
-    let users = users.iter().map(User::from_json).collect::<Option<Vec<_>>>()?;
-    Some(Page { users, has_more: body.get("has_more").and_then(Value::as_bool) })
-}
-
-/// What a 2xx answer to a write is worth.
-fn written(answer: &Answer, expected: impl Fn(&User) -> bool) -> Result<Written, Error> {
-    match &answer.body {
-        // A web page or half a body may come from anybody on the way.
-        Body::Text { html: true, .. } | Body::Cut(_) => Err(Error::Unknown { reason: answer.kind() }),
-        Body::Text { .. } | Body::Empty => Ok(Written::Unseen),
-        Body::Json(body) => Ok(match User::from_json(body).filter(expected) {
-            // `{id, email}` alone would read as a person without a name or roles.
-            Some(user) if body.get("roles").is_some() => Written::User(Box::new(user)),
-            _ => Written::Unseen,
-        }),
-    }
-}
-
 /// Ziflow wants at least eight characters with a digit and a capital letter. Nobody ever learns this one.
 fn random_password() -> Result<String, Error> {
     Ok(format!("Z1{:032x}", u128::from_ne_bytes(random_bytes()?)))
@@ -461,11 +398,5 @@ mod tests {
         let password = random_password().unwrap();
         assert!(password.len() >= 8 && password.contains('Z') && password.contains('1'));
         assert_ne!(password, random_password().unwrap());
-    }
-
-    #[test]
-    fn dots_and_nothing_are_no_ids() {
-        assert!(!addressable("") && !addressable(".") && !addressable(".."));
-        assert!(addressable("..a") && addressable("%2e"));
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Nobody is served from here after a write of ours: writes go through (`wrote`, `removed`).
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
+use crate::ziflow::cache::{ABSENCE_SECS, Cache, WRITTEN_LATELY};
 use crate::ziflow::client::Client;
 use crate::ziflow::error::Error;
 use crate::ziflow::model::{Fields, User};
@@ -19,17 +19,8 @@ use crate::ziflow::rehearsal;
 use crate::ziflow::snapshot::{Snapshot, Write};
 use crate::ziflow::transport::{ApiKey, Call, KeyNumber};
 
-/// How long "there is nobody with this address" counts as seen just now.
-const ABSENCE_SECS: u64 = 60;
-
-/// How long Ziflow may take to show a write everywhere.
-const WRITTEN_LATELY: Duration = Duration::from_secs(10);
-
 /// When a reader is told to ask again while the walk goes on.
 const WALK_RETRY_SECS: u64 = 5;
-
-/// So many remembered people make the cache look for those it may forget.
-const TIDY_AT: usize = 1024;
 
 /// `ziflow.*` of the settings, as far as they concern what is kept.
 #[derive(Clone, Debug, Deserialize)]
@@ -54,15 +45,6 @@ pub struct Directory {
     settings: Settings,
     cache: Mutex<Cache>,
     listing: Mutex<Listing>,
-}
-
-#[derive(Debug, Default)]
-struct Cache {
-    people: HashMap<String, (User, Instant)>,
-    absent: HashMap<String, Instant>,
-    written: HashMap<String, (Fields, Instant)>,
-    /// Counts writes, so that a read that began before a write is not kept after it.
-    writes: u64,
 }
 
 /// None until the walk has ended.
@@ -419,16 +401,5 @@ impl Directory {
 
     fn listing(&self) -> MutexGuard<'_, Listing> {
         self.listing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Cache {
-    fn keep(&mut self, user: &User, ttl: Duration) {
-        if self.people.len() + self.absent.len() + self.written.len() >= TIDY_AT {
-            self.written.retain(|_, (_, since)| since.elapsed() < WRITTEN_LATELY);
-            self.people.retain(|_, (_, since)| since.elapsed() < ttl);
-            self.absent.retain(|_, since| since.elapsed() < Duration::from_secs(ABSENCE_SECS));
-        }
-        self.people.insert(user.id.clone(), (user.clone(), Instant::now()));
     }
 }

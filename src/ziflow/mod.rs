@@ -1,5 +1,7 @@
 //! The upstream: Ziflow's public REST API, called politely and believed only as far as it can be.
 
+pub mod answer;
+mod cache;
 pub mod client;
 pub mod directory;
 pub mod error;

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::ziflow::client::{Client, Page};
+use crate::ziflow::answer::Page;
+use crate::ziflow::client::Client;
 use crate::ziflow::error::Error;
 use crate::ziflow::model::User;
 use crate::ziflow::transport::Call;
