@@ -372,7 +372,7 @@ impl Users<'_> {
         let mut after = holder.shown.clone().into_map();
         after.extend(creation.resource.clone().into_map());
         let after = Resource::from_stored(after);
-        let wanted = self.asked(&holder.shown, &after)?;
+        let (wanted, after) = self.asked(&id, &holder.shown, after)?;
         info!(id, "{told}");
         self.carry_out(holder, &after, &wanted).await
     }

@@ -130,27 +130,33 @@ impl Users<'_> {
             return Ok(self.bridge.representation(&seen));
         }
         let _name = self.claim_name(&seen, &after).await?;
-        let wanted = self.asked(unsure.as_ref().unwrap_or(&seen.shown), &after)?;
+        let (wanted, after) = self.asked(id, unsure.as_ref().unwrap_or(&seen.shown), after)?;
         let seen = self.carry_out(seen, &after, &wanted).await?;
         Ok(self.bridge.representation(&seen))
     }
 
-    /// What the mapping makes of a change.
+    /// What the mapping makes of a change, and the change without what is passed over.
     pub(super) fn asked(
         &self,
+        id: &str,
         before: &Resource,
-        after: &Resource,
-    ) -> Result<BTreeMap<Field, Wanted>, Error> {
+        after: Resource,
+    ) -> Result<(BTreeMap<Field, Wanted>, Resource), Error> {
         self.bridge.record.note(|| Event::Update {
             mapping: Arc::clone(&self.mapping),
             before: before.clone(),
             after: after.clone(),
         });
-        let update = self.mapping.update(before, after).map_err(refused)?;
-        for field in update.passed_over {
-            warn!(%field, "left as it is: its new value is refused, and that must not keep somebody's access alive");
+        let update = self.mapping.update(before, &after).map_err(refused)?;
+        for field in &update.passed_over {
+            warn!(
+                id,
+                %field,
+                "left as it is: its new value is refused, and that must not keep somebody's access alive"
+            );
         }
-        Ok(update.wanted)
+        let after = self.mapping.without(&update.passed_over, before, after);
+        Ok((update.wanted, after))
     }
 
     /// Who is seen only among the contacts is shown as inactive, and may be active all the same. So a request that

@@ -155,7 +155,10 @@ async fn put_in_place(stage: &Stage, entra: &Entra, mut user: Value) -> Result<S
         return Ok(id.to_owned());
     }
     let detail = answer.get("detail").and_then(Value::as_str).unwrap_or("no reason was given");
-    Err(format!("the person of --user cannot exist with this mapping: {detail}"))
+    Err(format!(
+        "the person of --user cannot be made with this mapping: {detail}\nWho was there before it can be given as Ziflow's \
+         API shows them: {{\"id\": …, \"email\": …, \"first_name\": …}}"
+    ))
 }
 
 fn drained(mut events: UnboundedReceiver<Event>) -> Vec<Event> {

@@ -110,6 +110,8 @@ impl Reloader {
         let path = watch.path().to_owned();
         let loaded = aside(move || config::load_mapping(&path, text)).await;
         match loaded.unwrap_or_else(|| Err(vec![broken()])) {
+            // What was refused as a whole may have failed by this mapping alone.
+            Ok(_) if self.reloads.refused_as_a_whole() => self.reload().await,
             Ok((mapping, warnings)) => {
                 tell(&warnings);
                 self.done(Scope::Mapping, &self.put_mapping(mapping).into_iter().collect::<Vec<_>>());

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::config::Report;
 use crate::config::keys::{Key, Kind, TOKEN_FORMS, keys, token_keys};
 use crate::server::auth::digest_from_hex;
-use crate::yaml::{self, At, Item, Problem, Problems, Section, nearest};
+use crate::yaml::{self, At, Item, Problem, Problems, Section, Severity, nearest};
 
 /// Variables of the form `BRIDGE_SECTION__KEY` are settings; others that begin so are somebody else's.
 const PREFIX: &str = "BRIDGE_";
@@ -97,9 +97,11 @@ impl Layer {
     ) -> Self {
         let mut layer = Self::default();
         for (variable, text) in variables {
-            let Some(rest) = variable.strip_prefix(PREFIX).filter(|rest| rest.contains("__")) else {
+            let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+            if !rest.contains("__") {
+                reports.extend(near_miss(&variable));
                 continue;
-            };
+            }
             let name = rest.to_lowercase().replace("__", ".");
             let mut problems = Problems::default();
             if let Some(value) = variable_value(&variable, &name, &text, &mut problems) {
@@ -264,4 +266,23 @@ fn value_of_variable(text: &str, kind: &Kind, problems: &mut Problems) -> Option
     }
     let node = node.filter(|_| !failed)?;
     value(&Item::root(&node), kind, problems)
+}
+
+/// Variables without a section are nobody's business here, but one that only lacks an underscore was meant for the
+/// bridge, and left alone it would do nothing.
+fn near_miss(variable: &str) -> Option<Report> {
+    let squeezed = |name: &str| name.replace("__", "_");
+    let meant =
+        keys().into_iter().map(|key| variable_name(key.name)).find(|name| squeezed(name) == variable)?;
+    let message = format!("`{variable}` has one underscore after the section, and would do nothing");
+    let hint = Some(format!("did you mean `{meant}`?"));
+    let problem = Problem {
+        severity: Severity::Error,
+        at: None,
+        key: variable.to_owned(),
+        message,
+        hint,
+        differences: Vec::new(),
+    };
+    Some(Report { file: "environment".to_owned(), text: String::new(), problem })
 }

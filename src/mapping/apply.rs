@@ -74,6 +74,22 @@ impl Mapping {
         Ok(Update { wanted, passed_over: refusals.iter().map(|refusal| refusal.field).collect() })
     }
 
+    /// Takes back what a change says about these fields, so that what is refused is not kept either.
+    pub fn without(&self, passed_over: &[Field], before: &Resource, after: Resource) -> Resource {
+        let mut kept = after;
+        let mappings = self.fields.iter().filter(|mapping| passed_over.contains(&mapping.field));
+        for path in mappings.flat_map(FieldMapping::looks_at) {
+            let whole = path.whole();
+            let values: Vec<_> = before.values(&whole).into_iter().cloned().collect();
+            match values.as_slice() {
+                [] => drop(kept.remove(&whole)),
+                [value] => drop(kept.set(&whole, value.clone())),
+                _ => drop(kept.set(&whole, values.into())),
+            }
+        }
+        kept
+    }
+
     /// Whether a change takes the person's access away.
     pub(super) fn disables(&self, before: &Resource, after: &Resource) -> bool {
         let off = Outcome::Value(FieldValue::Boolean(false));
@@ -553,6 +569,20 @@ mod tests {
         }
         let update = mapping.update(&stranger, &person("0123jo@other.org", false, "xx")).unwrap();
         assert_eq!(update.passed_over, [Field::Email, Field::Language]);
+        // What is refused is not kept in SCIM either.
+        let after = person("0123jo@other.org", false, "xx");
+        let kept = mapping.without(&update.passed_over, &stranger, after);
+        assert_eq!(kept.into_json(), person("jo@other.org", false, "de").into_json());
+    }
+
+    #[test]
+    fn what_is_passed_over_is_taken_back_whole() {
+        let mapping = mapping("group: { from: roles.value, only: a }\nphone: { from: title, only: a }");
+        let before = resource(json!({"roles": [{"value": "a"}, {"value": "b"}], "nickName": "x"}));
+        let after = resource(json!({"roles": [{"value": "c"}], "title": "t", "nickName": "y"}));
+        let kept = mapping.without(&[Field::Group, Field::Phone], &before, after).into_json();
+        assert_eq!(kept["roles"], before.into_json()["roles"]);
+        assert_eq!((kept.get("title"), &kept["nickName"]), (None, &json!("y")));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::backwards::touches;
 use super::field::{FieldMapping, Otherwise, Source};
 use super::spec::{Direction, FieldSpec, Placed, Spec};
-use super::{Fill, source};
+use super::{Fill, source, value};
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
 use crate::yaml::Problems;
-use crate::ziflow::model::Field;
+use crate::ziflow::model::{ADMIN, Field, FieldValue};
 
 /// Keys that have no effect are mistakes: the operator meant something by them.
 pub(super) fn keys(spec: &FieldSpec, mapping: &FieldMapping, problems: &mut Problems) {
@@ -145,6 +145,36 @@ pub(super) fn table(spec: &FieldSpec, mapping: &FieldMapping, problems: &mut Pro
                 .warning(row.at, &row.key, message)
                 .hint("who was made in Ziflow shows nothing there; add a row that can be shown, or set `direction: to_ziflow`");
         }
+    }
+}
+
+/// An `active` that does not follow SCIM's leaves people their access.
+pub(super) fn access(spec: &Spec, fields: &[FieldMapping], problems: &mut Problems) {
+    let Some(active) = fields.iter().find(|mapping| mapping.field == Field::Active) else { return };
+    let follows = active.looks_at().iter().any(|path| path.schema.is_none() && path.attribute == "active");
+    let place = spec.user.iter().find(|spec| spec.name.value == Field::Active.name());
+    if !follows || !active.writes() {
+        let message =
+            "`active` in Ziflow does not follow `active` in SCIM: who is disabled in Entra keeps access";
+        problems
+            .warning(place.map(|spec| spec.name.at), "user.active", message)
+            .hint("write `active: { from: active, default: true }`");
+    }
+    warn_of_admins(spec, fields, problems);
+}
+
+/// What needs no condition is given to everybody.
+fn warn_of_admins(spec: &Spec, fields: &[FieldMapping], problems: &mut Problems) {
+    let Some(roles) = fields.iter().find(|mapping| mapping.field == Field::Roles) else { return };
+    let admin = |value: &FieldValue| value::texts(value).iter().any(|role| role == ADMIN);
+    let fixed = matches!(&roles.source, Source::Constant(value) if admin(value));
+    let otherwise = matches!(&roles.otherwise, Otherwise::Value(value) if admin(value));
+    if fixed || otherwise || roles.default.as_ref().is_some_and(admin) {
+        let place = spec.user.iter().find(|spec| spec.name.value == Field::Roles.name());
+        let message = "whoever is nothing else becomes an administrator of Ziflow";
+        problems
+            .warning(place.map(|spec| spec.name.at), "user.roles", message)
+            .hint("give `admin` by a rule, to those of whom something says so");
     }
 }
 

@@ -32,6 +32,7 @@ fn mapping(spec: &Spec, problems: &mut Problems) -> Option<Mapping> {
     backwards::decide(spec, &mut fields, problems);
     check::presence(spec, problems);
     check::names(spec, &fields, problems);
+    check::access(spec, &fields, problems);
     check::shared_paths(spec, &fields, problems);
     fields.sort_by_key(|mapping| mapping.field);
     let fills = fills(spec, &fields, problems);

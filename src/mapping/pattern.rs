@@ -89,7 +89,11 @@ fn check_address(pattern: &Pattern, place: &Placed<String>, problems: &mut Probl
     let Some(end) = pattern.parts.last().filter(|end| !end.is_empty()) else { return };
     let text = &pattern.text;
     let domain = end.trim_start_matches('@');
-    if pattern.is_literal() && (!end.contains('@') || end.starts_with('@')) {
+    if text.contains([',', ';', ' ']) || text.starts_with(".*") || text.contains(['\\', '$', '^']) {
+        problems
+            .error(place.at, &place.key, format!("`{text}` fits nobody: no e-mail address is like that"))
+            .hint("several patterns are a list, `[\"*@a.com\", \"*@b.com\"]`, and `*` alone stands for anything");
+    } else if pattern.is_literal() && (!end.contains('@') || end.starts_with('@')) {
         problems
             .error(place.at, &place.key, format!("`{text}` fits nobody: no e-mail address is like that"))
             .hint(format!("write `*@{domain}` for everybody in a domain"));

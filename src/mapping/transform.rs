@@ -85,6 +85,16 @@ fn replace<T>(spec: &Placed<T>, pattern: &str, with: &str, problems: &mut Proble
             return None;
         }
     };
+    if with.split('\\').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+        problems
+            .error(
+                spec.at,
+                &spec.key,
+                format!("`{with}` names groups with `\\`, which is taken as it stands"),
+            )
+            .hint("write `${1}` for the first group");
+        return None;
+    }
     if let Some(group) = unknown_group(&regex, with) {
         // The regex crate would replace it with nothing, silently: `$1x` is the group "1x".
         let message = format!("`with` uses the group `{group}`, which the pattern does not have");
@@ -163,6 +173,7 @@ mod tests {
             ("(", "", "`(` is no regular expression: unclosed group"),
             ("a(b)", "$2", "`with` uses the group `2`, which the pattern does not have"),
             ("a(b)", "$1x", "`with` uses the group `1x`, which the pattern does not have"),
+            ("a(b)", "\\1", "`\\1` names groups with `\\`, which is taken as it stands"),
             ("a(b)", "${c}", "`with` uses the group `c`, which the pattern does not have"),
         ] {
             assert_eq!(compile(replacing(pattern, with)).unwrap_err(), message);

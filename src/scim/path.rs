@@ -104,7 +104,8 @@ impl Path {
     }
 
     /// The attribute as a whole, without filter and sub-attribute.
-    pub(super) fn whole(&self) -> Self {
+    #[must_use]
+    pub fn whole(&self) -> Self {
         Self { filter: None, sub: None, sub_definition: None, ..self.clone() }
     }
 

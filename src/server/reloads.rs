@@ -68,6 +68,11 @@ impl Reloads {
         });
     }
 
+    /// Whether settings and secrets wait for a reload that succeeds.
+    pub fn refused_as_a_whole(&self) -> bool {
+        self.lock().refusal.as_ref().is_some_and(|refusal| refusal.scope == Scope::Everything)
+    }
+
     pub fn tally(&self) -> Tally {
         self.lock().clone()
     }

@@ -44,6 +44,9 @@ pub const LANGUAGES: &[&str] = &["en", "zh_cn", "de", "fr", "ja", "pt_br", "es"]
 /// Roles of a user, by their API names.
 pub const ROLES: &[&str] = &["admin", "manager", "billing", "user", "lite_user"];
 
+/// The role that may do everything in the account.
+pub const ADMIN: &str = "admin";
+
 /// The role that everybody with a seat has.
 pub const PLAIN_USER: &str = "user";
 

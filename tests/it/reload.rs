@@ -399,6 +399,27 @@ async fn a_watched_mapping_that_is_gone_is_told_once() {
     bridge.stop().await;
 }
 
+/// A reload that was refused as a whole is tried again when the watched mapping becomes good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_mapping_makes_a_refused_reload_good() {
+    let place = Place::new().await;
+    place.settings(WATCH);
+    let bridge = place.bridge().await;
+    place.folder.file("mapping.yaml", "user: {}\n");
+    place.settings_with(
+        &format!("[{{name: test, token: {TOKEN}}}, {{name: other, token: other-token}}]"),
+        WATCH,
+    );
+    bridge.hang_up();
+    bridge.line(REFUSED).await;
+    assert_eq!(part(&bridge).await["state"], "stale");
+    place.mapping("Two");
+    let changed = bridge.line("reloaded").await;
+    assert!(changed["changed"].as_str().unwrap().contains("tokens added: other"), "{changed}");
+    assert_eq!(part(&bridge).await["state"], "ok");
+    bridge.stop().await;
+}
+
 /// Without `mapping.watch` an edit waits until it is asked for, and `watch` can be switched on by a reload.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_watched_unless_it_was_asked_for() {
