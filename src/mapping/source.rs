@@ -170,10 +170,13 @@ fn check_single(path: &Path, spec: &Placed<String>, problems: &mut Problems) -> 
 /// A URN that nobody declared may be the customer's own, or a slip of the pen.
 fn warn_of_misspelt_urn(path: &Path, spec: &Placed<String>, problems: &mut Problems) {
     let Some(urn) = path.schema.as_deref().filter(|urn| USER_TYPE.schema_of(urn).is_none()) else { return };
+    let known = || USER_TYPE.schemas().map(|schema| schema.id);
     let close = |known: &&str| strsim::damerau_levenshtein(&urn.to_lowercase(), &known.to_lowercase()) <= 4;
-    if let Some(near) = nearest(urn, USER_TYPE.schemas().map(|schema| schema.id).filter(close)) {
+    // `…:2.0:department` and `…:2.0:User.department` leave out what stands before the attribute.
+    let cut = |known: &&str| known.to_lowercase().starts_with(&format!("{}:", urn.to_lowercase()));
+    if let Some(near) = nearest(urn, known().filter(close)).or_else(|| known().find(cut)) {
         problems
             .warning(spec.at, &spec.key, format!("the schema `{urn}` is unknown to the bridge"))
-            .hint(format!("did you mean `{near}`?"));
+            .hint(format!("did you mean `{near}`? The attribute follows after another `:`"));
     }
 }
