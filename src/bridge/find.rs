@@ -261,13 +261,13 @@ impl Users<'_> {
             let email = self.bridge.store.person(id).await?.and_then(|row| key(&row, ZIFLOW_EMAIL));
             match directory.known_person(&self.call, id, email.as_deref()).await {
                 Ok(user) => {
-                    directory.account_for(id, Some(&user));
+                    directory.account_for(&self.call, id, Some(&user));
                     // Here as well: the directory may keep the snapshot for no time at all.
                     Arc::make_mut(&mut snapshot).put(&user);
                 }
                 Err(ziflow::error::Error::NotFound) => {
                     warn!(id, "a person the bridge knew is gone from Ziflow");
-                    directory.account_for(id, None);
+                    directory.account_for(&self.call, id, None);
                 }
                 Err(error) => return Err(error.into()),
             }

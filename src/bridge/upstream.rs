@@ -34,7 +34,7 @@ impl Bridge {
         };
         let after = self.restore_what_was_lost(call, &before, fields, after).await?;
         confirm_active(fields, &after)?;
-        self.directory.wrote(&after, fields);
+        self.directory.wrote(call, &after, fields);
         Ok(after)
     }
 

@@ -85,6 +85,11 @@ impl Client {
         self.sender.put_key(key);
     }
 
+    /// Whether what this call has seen is another key's.
+    pub(super) fn has_outdated(&self, call: &Call) -> bool {
+        call.excludes(self.key_number())
+    }
+
     /// Which key is in use.
     pub(super) fn key_number(&self) -> KeyNumber {
         self.sender.key_number()

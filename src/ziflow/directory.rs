@@ -220,9 +220,10 @@ impl Directory {
     }
 
     /// Ziflow has shown this person after a write of these fields.
-    pub fn wrote(&self, user: &User, fields: &Fields) {
-        // In a dry run nothing was: reads go on showing what Ziflow has.
-        if self.client.is_rehearsing() {
+    pub fn wrote(&self, call: &Call, user: &User, fields: &Fields) {
+        // In a dry run nothing was: reads go on showing what Ziflow has. And what the key before had written may be
+        // in another account.
+        if self.client.is_rehearsing() || self.client.has_outdated(call) {
             return;
         }
         let mut cache = self.cache();
@@ -295,7 +296,10 @@ impl Directory {
     }
 
     /// Notes that a person whom the walk did not show has been found, or is gone.
-    pub fn account_for(&self, id: &str, found: Option<&User>) {
+    pub fn account_for(&self, call: &Call, id: &str, found: Option<&User>) {
+        if self.client.has_outdated(call) {
+            return;
+        }
         self.write(match found {
             Some(user) => Write::Put(Box::new(user.clone())),
             None => Write::Remove(id.to_owned()),

@@ -184,7 +184,10 @@ impl Sender {
                 Err(Failure::NotSent(error)) => return Err(error),
             };
             let (error, wait) = match judge(self, outcome) {
-                Verdict::Take(answer) => return Ok(self.hear(answer)),
+                Verdict::Take(answer) => {
+                    call.keep_to(answer.key);
+                    return Ok(self.hear(answer));
+                }
                 Verdict::Stop(error) => return Err(self.note(error)),
                 Verdict::Again(error, wait) => (error, wait.unwrap_or_default()),
             };

@@ -2,8 +2,8 @@
 //! cap on the answer. What an answer means is `client.rs`'s business.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -69,11 +69,23 @@ impl KeyNumber {
 pub struct Call {
     deadline: Instant,
     made: Arc<AtomicU32>,
+    /// The key that has been answered, or has written: another one may be another account's.
+    key: Arc<OnceLock<KeyNumber>>,
 }
 
 impl Call {
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, made: Arc::default() }
+        Self { deadline, made: Arc::default(), key: Arc::default() }
+    }
+
+    /// From here on this key and no other.
+    pub(super) fn keep_to(&self, key: KeyNumber) {
+        self.key.get_or_init(|| key);
+    }
+
+    /// Whether it must not go on with this key.
+    pub(super) fn excludes(&self, key: KeyNumber) -> bool {
+        self.key.get().is_some_and(|kept| *kept != key)
     }
 
     pub fn deadline(&self) -> Instant {
@@ -188,9 +200,16 @@ impl Transport {
     /// Waits for a turn, sends, and reads the whole answer.
     pub(super) async fn exchange(&self, call: &Call, request: &Request<'_>) -> Result<Answer, Failure> {
         let _permit = self.limit.enter(call.deadline).await.map_err(Failure::NotSent)?;
+        let key = self.key.load_full();
+        if call.excludes(key.0) {
+            return Err(Failure::NotSent(Error::key_changed()));
+        }
+        if request.method != Method::GET {
+            call.keep_to(key.0);
+        }
         let end = call.deadline.min(Instant::now() + self.timeout);
         call.made.fetch_add(1, Ordering::Relaxed);
-        match timeout_at(end, self.send(request)).await {
+        match timeout_at(end, self.send(&key, request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failure::Lost(Lost {
                 reason: chain(&error),
@@ -205,8 +224,11 @@ impl Transport {
         }
     }
 
-    async fn send(&self, request: &Request<'_>) -> Result<Answer, reqwest::Error> {
-        let (number, ApiKey(key)) = (**self.key.load()).clone();
+    async fn send(
+        &self,
+        (number, ApiKey(key)): &(KeyNumber, ApiKey),
+        request: &Request<'_>,
+    ) -> Result<Answer, reqwest::Error> {
         let mut builder = self.http.request(request.method.clone(), self.url(request)).header(APIKEY, key);
         if let Some(body) = request.body {
             builder = builder.json(body);
@@ -217,7 +239,7 @@ impl Transport {
         let retry_after = retry_after.map(|wait| wait.min(self.limit.max_pause()));
         let html = is_html(response.headers());
         let body = self.read(response, html).await;
-        Ok(Answer { status, retry_after, body, key: number })
+        Ok(Answer { status, retry_after, body, key: *number })
     }
 
     /// Reads the body up to the cap. A body that breaks off is an answer of its own: the status has arrived.

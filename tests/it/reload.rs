@@ -255,6 +255,28 @@ async fn a_late_word_about_the_old_key_is_not_about_the_new_one() {
     assert!(!log.iter().any(|line| line["level"] == "ERROR"), "{log:#?}");
 }
 
+/// What was begun with one key is not finished with another: that may be another account's, where the same address is
+/// another person.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_under_way_is_not_finished_with_another_key() {
+    let place = Place::new().await;
+    place.ziflow.set("write_body", "empty").unwrap();
+    let bridge = place.bridge().await;
+    bridge.line("Ziflow takes the API key").await;
+    place.ziflow.inject(Fault::slow(Duration::from_millis(1500)).method(http::Method::POST).times(1));
+    let (answer, ()) = tokio::join!(bridge.create(person("ann@example.com")), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        place.ziflow.change_key("second-key");
+        place.folder.file("key", "second-key");
+        reload(&bridge, 1).await;
+        bridge.nth_line("Ziflow takes the API key", 2).await;
+    });
+    assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}");
+    // Entra's retry finds what became of it.
+    bridge.create(person("ann@example.com")).await.expect(201);
+    bridge.stop().await;
+}
+
 /// "Nobody" from the account of the old key is not believed once there is another key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_nobody_of_the_old_key_is_not_believed() {
