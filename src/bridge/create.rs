@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::bridge::find::{USER_NAME, ZIFLOW_EMAIL, fold};
 use crate::bridge::plan::{Granted, OnDeactivate, is_tombstone_rename};
 use crate::bridge::record::Event;
-use crate::bridge::upstream::shows;
+use crate::bridge::upstream::{off, shows};
 use crate::bridge::users::{refused, text};
 use crate::bridge::{OnExisting, OnRecreate, Seen, State, Users, now, seconds_since};
 use crate::scim::error::Error;
@@ -264,8 +264,7 @@ impl Users<'_> {
             warn!(id = user.id, "made active though Entra said inactive: a policy or a protection says so");
             return Ok(user);
         }
-        let fields = Fields::from([(Field::Active, FieldValue::Boolean(false))]);
-        Ok(self.bridge.update(&self.call, &user, &fields).await?)
+        Ok(self.bridge.update(&self.call, &user, &off()).await?)
     }
 
     /// Keeps a person whom the bridge has just made or brought back. Who was changed while the create was still

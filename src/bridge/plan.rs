@@ -204,9 +204,11 @@ fn email(situation: &Situation<'_>, wanted: &Wanted) -> Step {
     } else if is_tombstone_rename(old, new) {
         Step::Note(Note::TombstoneRename)
     } else {
+        // Refused, the request would leave a person access that it takes away.
+        let disables = situation.wanted.get(&Field::Active) == Some(&Wanted::Set(FieldValue::Boolean(false)));
         match situation.on_email_change {
-            OnEmailChange::Keep => Step::Note(Note::EmailKept),
-            OnEmailChange::Refuse => Step::Refuse(Refusal::ChangeEmail),
+            OnEmailChange::Refuse if !disables => Step::Refuse(Refusal::ChangeEmail),
+            OnEmailChange::Refuse | OnEmailChange::Keep => Step::Note(Note::EmailKept),
         }
     }
 }

@@ -28,6 +28,13 @@ impl Bridge {
             }
         };
         let after = match self.put(call, &before, fields, &body).await {
+            Err(Error::Refused { .. } | Error::Conflict { .. }) if disables(fields) && fields.len() > 1 => {
+                warn!(
+                    id = before.id,
+                    "Ziflow refuses other values of an update that disables: only that is written"
+                );
+                return Box::pin(self.update(call, &before, &off())).await;
+            }
             // Who is a contact and no user cannot sign in: that is what disabling asks for.
             Err(Error::NotFound) if before.contact && disables_only(fields) => before.clone(),
             other => other?,
@@ -103,7 +110,16 @@ fn whole(user: &User, fields: &Fields) -> Map<String, Value> {
 }
 
 fn disables_only(fields: &Fields) -> bool {
-    fields.len() == 1 && fields.get(&Field::Active) == Some(&FieldValue::Boolean(false))
+    fields.len() == 1 && disables(fields)
+}
+
+fn disables(fields: &Fields) -> bool {
+    fields.get(&Field::Active) == Some(&FieldValue::Boolean(false))
+}
+
+/// The update that disables and does nothing else.
+pub(super) fn off() -> Fields {
+    Fields::from([(Field::Active, FieldValue::Boolean(false))])
 }
 
 /// Whether the person shows these values. Texts may have been tidied by Ziflow.

@@ -14,6 +14,7 @@ use crate::bridge::plan::{
     Granted, Plan, Protection, Refusal, Situation, is_tombstone_rename, plan, without_tombstone,
 };
 use crate::bridge::record::Event;
+use crate::bridge::upstream::off;
 use crate::bridge::{OnDelete, Seen, State, Users, now, version_of};
 use crate::mapping::apply::{self, Wanted};
 use crate::scim::error::Error;
@@ -24,7 +25,7 @@ use crate::scim::schema::USER_TYPE;
 use crate::scim::version::Conditions;
 use crate::store::{Person, Tombstone};
 use crate::ziflow::error::Error as Upstream;
-use crate::ziflow::model::{Field, FieldValue, Fields, User};
+use crate::ziflow::model::{Field, Fields, User};
 use crate::ziflow::rehearsal;
 
 /// How long a rename waits for a create of the same name.
@@ -92,8 +93,7 @@ impl Users<'_> {
 
     async fn bury(&self, seen: &Seen) -> Result<(), Error> {
         if seen.user.active || seen.user.contact {
-            let off = Fields::from([(Field::Active, FieldValue::Boolean(false))]);
-            match self.bridge.update(&self.call, &seen.user, &off).await {
+            match self.bridge.update(&self.call, &seen.user, &off()).await {
                 // Gone meanwhile is what was asked for.
                 Ok(_) | Err(Upstream::NotFound) => {}
                 Err(error) => return Err(error.into()),

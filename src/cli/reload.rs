@@ -1,5 +1,6 @@
 //! Reloading: settings, mapping and secrets are read anew, and put in force all together or not at all.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::bridge::Bridge;
@@ -19,6 +20,9 @@ use crate::server::auth::{Difference, Door, Tokens};
 use crate::server::reloads::{Reloads, Scope};
 use crate::yaml::{Problem, Severity};
 use crate::ziflow::transport::ApiKey;
+
+/// How long reading the files may take: a file system that hangs must not end reloading without a word.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a watched file is looked at.
 const WATCH: Duration = Duration::from_secs(2);
@@ -103,7 +107,8 @@ impl Reloader {
     async fn look(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         let path = watch.path().to_owned();
-        let Some(text) = aside(move || std::fs::read_to_string(path)).await else { return };
+        let text = aside(move || std::fs::read_to_string(path)).await;
+        let text = text.unwrap_or_else(|| Err(ErrorKind::TimedOut.into()));
         if !watch.notices(&text) {
             return;
         }
@@ -127,6 +132,11 @@ impl Reloader {
         if is_new && need_restart.contains(&"ziflow.base_url") {
             return Err(vec![key_without_address(self.file.as_deref())]);
         }
+        // A mapping may rely on them: without its brakes it must not be in force.
+        let safety: Vec<_> = need_restart.iter().filter(|key| decides_about_access(key)).collect();
+        if !safety.is_empty() {
+            return Err(safety.into_iter().map(|key| self.restart_first(key)).collect());
+        }
         let header = ApiKey::new(&key).map_err(|message| vec![problem("ziflow.api_key", &message, "")])?;
         Ok(Prepared {
             mapping: settings.mapping,
@@ -137,6 +147,13 @@ impl Reloader {
             need_restart,
             warnings: settings.warnings,
         })
+    }
+
+    fn restart_first(&self, key: &str) -> Report {
+        let message =
+            "it has changed, and a running bridge cannot take it over, so nothing else is taken over either";
+        let report = problem(key, message, "restart the bridge");
+        Report { file: self.file.as_ref().map_or(report.file, |file| file.display().to_string()), ..report }
     }
 
     fn put(&mut self, prepared: Prepared) {
@@ -234,16 +251,25 @@ fn message(Problem { message, differences, .. }: &Problem) -> String {
 }
 
 /// Does the work on a thread of its own: a file system that hangs must hold up neither requests nor the end of the
-/// process, which waits for the runtime's own threads. None when the work failed with a panic.
+/// process, which waits for the runtime's own threads. None when the work failed with a panic, or takes too long.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, result) = oneshot::channel();
     // Nobody listens any more once the process stops.
     drop(std::thread::spawn(move || drop(sender.send(work()))));
-    result.await.ok()
+    timeout(PATIENCE, result).await.ok()?.ok()
 }
 
 fn broken() -> Report {
-    problem("", "the bridge failed while it read the files; please report this", "")
+    problem(
+        "",
+        "the files could not be read in time",
+        "is there a file system that hangs, or a pipe in place of a file?",
+    )
+}
+
+/// Whether the setting says who may be changed, and how.
+fn decides_about_access(key: &str) -> bool {
+    key.starts_with("policy.") || key == "store.url" || key == "ziflow.update"
 }
 
 /// A running bridge would send the new key to the old address.

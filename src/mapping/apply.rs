@@ -71,13 +71,18 @@ impl Mapping {
         if !refusals.is_empty() && !self.disables(before, after) {
             return Err(refusals);
         }
-        Ok(Update { wanted, passed_over: refusals.iter().map(|refusal| refusal.field).collect() })
+        let passed_over: Vec<Field> = refusals.iter().map(|refusal| refusal.field).collect();
+        // Whoever comes back must not find a role that nothing says they have.
+        let lists = passed_over.iter().filter(|field| field.is_list());
+        wanted.extend(lists.map(|field| (*field, Wanted::Cleared)));
+        Ok(Update { wanted, passed_over })
     }
 
     /// Takes back what a change says about these fields, so that what is refused is not kept either.
     pub fn without(&self, passed_over: &[Field], before: &Resource, after: Resource) -> Resource {
         let mut kept = after;
-        let mappings = self.fields.iter().filter(|mapping| passed_over.contains(&mapping.field));
+        let kept_back = |field: Field| passed_over.contains(&field) && !field.is_list();
+        let mappings = self.fields.iter().filter(|mapping| kept_back(mapping.field));
         for path in mappings.flat_map(FieldMapping::looks_at) {
             let whole = path.whole();
             let values: Vec<_> = before.values(&whole).into_iter().cloned().collect();
@@ -142,10 +147,17 @@ impl FieldMapping {
         };
         // Ziflow takes ids and addresses in one place of the URL: what has no `@` would be taken for an id.
         match &value {
-            Some(FieldValue::Text(text)) if self.field == Field::Email && !text.contains('@') => {
-                Err(Refusal::no_address(self))
+            Some(FieldValue::Text(text)) if self.field == Field::Email && text.matches('@').count() != 1 => {
+                Err(Refusal::no_address(self, text))
             }
             _ => Ok(value),
+        }
+    }
+
+    fn brings_nothing(&self, had: &FieldValue, value: &FieldValue) -> bool {
+        match (had, value) {
+            (FieldValue::List(had), FieldValue::List(items)) => items.iter().all(|item| had.contains(item)),
+            _ => value::same(self.field, had, value),
         }
     }
 
@@ -158,8 +170,8 @@ impl FieldMapping {
         match self.outcome(after, witness) {
             Outcome::Value(value) => Ok(Some(Wanted::Set(value))),
             Outcome::Unwanted(value, refusal) => match self.outcome(before, &mut ()) {
-                // Another spelling of what the person has already is nothing new.
-                Outcome::Unwanted(had, _) if value::same(self.field, &had, &value) => {
+                // Another spelling, or a part, of what the person has already is nothing new.
+                Outcome::Unwanted(had, _) if self.brings_nothing(&had, &value) => {
                     Ok(Some(Wanted::Set(value)))
                 }
                 _ => Err(refusal),
@@ -193,10 +205,11 @@ impl Refusal {
         Self::new(mapping, reason, remedy)
     }
 
-    fn no_address(mapping: &FieldMapping) -> Self {
+    fn no_address(mapping: &FieldMapping, text: &str) -> Self {
         let remedy = "map the person's e-mail address to it in Entra, \
                       or let `user.email` in mapping.yaml take another attribute";
-        Self::new(mapping, "is no e-mail address: it has no `@`".to_owned(), remedy.to_owned())
+        let why = if text.contains('@') { "more than one" } else { "no" };
+        Self::new(mapping, format!("is no e-mail address: it has {why} `@`"), remedy.to_owned())
     }
 
     pub(super) fn unmapped(mapping: &FieldMapping, text: &str) -> Self {
@@ -577,12 +590,29 @@ mod tests {
 
     #[test]
     fn what_is_passed_over_is_taken_back_whole() {
-        let mapping = mapping("group: { from: roles.value, only: a }\nphone: { from: title, only: a }");
-        let before = resource(json!({"roles": [{"value": "a"}, {"value": "b"}], "nickName": "x"}));
-        let after = resource(json!({"roles": [{"value": "c"}], "title": "t", "nickName": "y"}));
-        let kept = mapping.without(&[Field::Group, Field::Phone], &before, after).into_json();
-        assert_eq!(kept["roles"], before.into_json()["roles"]);
-        assert_eq!((kept.get("title"), &kept["nickName"]), (None, &json!("y")));
+        let mapping =
+            mapping("group: { from: roles.value, only: a }\nphone: { from: [title, nickName], only: a }");
+        let before = resource(json!({"roles": [{"value": "a"}], "nickName": "x", "active": true}));
+        let after = resource(json!({"roles": [{"value": "c"}], "title": "t", "active": false}));
+        let update = mapping.update(&before, &after).unwrap();
+        // Of a list, what the bridge gave is taken away: whoever comes back must not find it.
+        assert_eq!(update.wanted.get(&Field::Group), Some(&Wanted::Cleared));
+        let kept = mapping.without(&update.passed_over, &before, after).into_json();
+        assert_eq!((kept.get("title"), &kept["nickName"]), (None, &json!("x")));
+        assert_eq!((&kept["roles"], &kept["active"]), (&json!([{"value": "c"}]), &json!(false)));
+    }
+
+    #[test]
+    fn what_is_taken_away_from_a_list_is_taken_whatever_else_is_in_it() {
+        let mapping = mapping("roles: { from: roles.value, only: [user, lite_user] }");
+        let person = |roles: &[&str]| {
+            resource(json!({"roles": roles.iter().map(|role| json!({"value": role})).collect::<Vec<_>>()}))
+        };
+        let before = person(&["admin", "manager", "user"]);
+        let wanted = |after: &Resource| mapping.update(&before, after).map(|update| update.wanted);
+        let fewer = Wanted::Set(FieldValue::List(vec!["manager".to_owned(), "user".to_owned()]));
+        assert_eq!(wanted(&person(&["manager", "user"])).unwrap().get(&Field::Roles), Some(&fewer));
+        assert!(wanted(&person(&["manager", "user", "billing"])).is_err());
     }
 
     #[test]

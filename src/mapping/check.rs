@@ -1,11 +1,11 @@
 //! Checks of parts that are right by themselves and wrong together.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::backwards::touches;
 use super::field::{FieldMapping, Otherwise, Source};
 use super::spec::{Direction, FieldSpec, Placed, Spec};
-use super::{Fill, source, value};
+use super::{Fill, Mapping, source, value};
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
 use crate::yaml::Problems;
@@ -149,22 +149,23 @@ pub(super) fn table(spec: &FieldSpec, mapping: &FieldMapping, problems: &mut Pro
 }
 
 /// An `active` that does not follow SCIM's leaves people their access.
-pub(super) fn access(spec: &Spec, fields: &[FieldMapping], problems: &mut Problems) {
-    let Some(active) = fields.iter().find(|mapping| mapping.field == Field::Active) else { return };
-    let follows = active.looks_at().iter().any(|path| path.schema.is_none() && path.attribute == "active");
-    let place = spec.user.iter().find(|spec| spec.name.value == Field::Active.name());
-    if !follows || !active.writes() {
+pub(super) fn access(spec: &Spec, mapping: &Mapping, problems: &mut Problems) {
+    let Some(place) = spec.user.iter().find(|spec| spec.name.value == Field::Active.name()) else { return };
+    let person = |active: bool| {
+        let person = json!({ "userName": "somebody@example.com", "active": active });
+        Resource::from_stored(person.as_object().cloned().unwrap_or_default())
+    };
+    if !mapping.disables(&person(true), &person(false)) {
         let message =
             "`active` in Ziflow does not follow `active` in SCIM: who is disabled in Entra keeps access";
         problems
-            .warning(place.map(|spec| spec.name.at), "user.active", message)
+            .warning(place.name.at, &place.name.key, message)
             .hint("write `active: { from: active, default: true }`");
     }
-    warn_of_admins(spec, fields, problems);
 }
 
 /// What needs no condition is given to everybody.
-fn warn_of_admins(spec: &Spec, fields: &[FieldMapping], problems: &mut Problems) {
+pub(super) fn administrators(spec: &Spec, fields: &[FieldMapping], problems: &mut Problems) {
     let Some(roles) = fields.iter().find(|mapping| mapping.field == Field::Roles) else { return };
     let admin = |value: &FieldValue| value::texts(value).iter().any(|role| role == ADMIN);
     let fixed = matches!(&roles.source, Source::Constant(value) if admin(value));
@@ -218,25 +219,32 @@ fn alike(one: &Path, other: &Path) -> bool {
 
 /// What somebody types in Ziflow must not decide what anybody may do there. The address is no such text: nobody can
 /// change it by hand.
-pub(super) fn roles(spec: &Spec, fields: &[FieldMapping], fills: &[Fill], problems: &mut Problems) {
-    let Some(roles) = fields.iter().find(|mapping| mapping.field == Field::Roles) else { return };
-    let typed = |field: Field| !matches!(field, Field::Email | Field::Roles);
-    let shown = fields.iter().filter(|mapping| mapping.reads_back() && typed(mapping.field));
-    let shown = shown.flat_map(|mapping| mapping.looks_at().into_iter().map(|path| (mapping.field, path)));
-    let filled = fills.iter().flat_map(|fill| fill.template.values().map(move |field| (*field, &fill.path)));
-    let filled = filled.filter(|(field, _)| typed(*field));
-    let looks_at = roles.looks_at();
-    let Some((field, path)) =
-        shown.chain(filled).find(|(_, path)| looks_at.iter().any(|look| touches(look, path)))
-    else {
-        return;
-    };
-    let place = spec.user.iter().find(|spec| spec.name.value == Field::Roles.name());
-    let message = format!(
-        "`{path}` shows Ziflow's `{field}`, and `roles` looks at it: who edits that could gain roles"
-    );
-    let hint = format!("set `direction: to_ziflow` on `{field}`, or take the path out of `scim:`");
-    problems.error(place.map(|spec| spec.name.at), "user.roles", message).hint(hint);
+pub(super) fn grants(spec: &Spec, fields: &[FieldMapping], fills: &[Fill], problems: &mut Problems) {
+    for granted in fields.iter().filter(|mapping| mapping.field.is_list() && mapping.writes()) {
+        let typed = |field: Field| field != Field::Email && field != granted.field;
+        let looks = granted.looks_at();
+        let seen = |path: &Path| looks.iter().any(|look| touches(look, path));
+        let shown = fields.iter().filter(|mapping| mapping.reads_back() && typed(mapping.field));
+        let mut shown =
+            shown.flat_map(|mapping| mapping.looks_at().into_iter().map(|path| (mapping.field, path)));
+        let filled = fills.iter().filter(|fill| fill.template.values().any(|field| typed(*field)));
+        let found = match shown.find(|(_, path)| seen(path)) {
+            Some((field, path)) => Some((path, format!("set `direction: to_ziflow` on `{field}`"))),
+            None => filled
+                .map(|fill| &fill.path)
+                .find(|path| seen(path))
+                .map(|path| (path, format!("take `{path}` out of `scim:`"))),
+        };
+        if let Some((path, hint)) = found {
+            let field = granted.field;
+            let place = spec.user.iter().find(|spec| spec.name.value == field.name());
+            let message = format!(
+                "`{field}` looks at `{path}`, which may show a text of Ziflow's: who edits that there could gain {field}"
+            );
+            let key = format!("user.{field}");
+            problems.error(place.map(|spec| spec.name.at), &key, message).hint(hint);
+        }
+    }
 }
 
 /// RFC 7643 section 4.1.1 wants a `userName` on everybody, also on those whom Entra never wrote.

@@ -32,18 +32,22 @@ fn mapping(spec: &Spec, problems: &mut Problems) -> Option<Mapping> {
     backwards::decide(spec, &mut fields, problems);
     check::presence(spec, problems);
     check::names(spec, &fields, problems);
-    check::access(spec, &fields, problems);
+    check::administrators(spec, &fields, problems);
     check::shared_paths(spec, &fields, problems);
     fields.sort_by_key(|mapping| mapping.field);
     let fills = fills(spec, &fields, problems);
-    check::roles(spec, &fields, &fills, problems);
     if !problems.has_errors() {
+        check::grants(spec, &fields, &fills, problems);
         check::user_name(&fields, &fills, problems);
     }
     examples::check_names(&spec.examples, problems);
     let examples = spec.examples.iter().filter_map(|spec| Example::compile(spec, problems)).collect();
     match Path::parse("active", &USER_TYPE) {
-        Ok(active) => Some(Mapping { fields, fills, examples, active }),
+        Ok(active) => {
+            let mapping = Mapping { fields, fills, examples, active };
+            check::access(spec, &mapping, problems);
+            Some(mapping)
+        }
         Err(error) => {
             problems.error(None, "", error.to_string());
             None
@@ -338,7 +342,6 @@ mod tests {
             ("'*example.com'", true),
             ("'*@example.com'", false),
             ("'*.example.com'", false),
-            ("'jo@*'", false),
             ("jo@example.com", false),
         ] {
             let text = format!(

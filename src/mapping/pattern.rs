@@ -86,8 +86,17 @@ fn mistake(pattern: &Pattern, earlier: &[Pattern]) -> Option<(String, &'static s
 
 /// A domain is easily written so that nobody fits, or so that a stranger does.
 fn check_address(pattern: &Pattern, place: &Placed<String>, problems: &mut Problems) {
-    let Some(end) = pattern.parts.last().filter(|end| !end.is_empty()) else { return };
     let text = &pattern.text;
+    let Some(end) = pattern.parts.last().filter(|end| !end.is_empty()) else {
+        problems
+            .warning(
+                place.at,
+                &place.key,
+                format!("`{text}` fits addresses in any domain that begins like this"),
+            )
+            .hint("end the pattern with a whole domain, as in `*@example.com`");
+        return;
+    };
     let domain = end.trim_start_matches('@');
     if text.contains([',', ';', ' ']) || text.starts_with(".*") || text.contains(['\\', '$', '^']) {
         problems

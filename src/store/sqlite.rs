@@ -68,7 +68,8 @@ pub(super) fn open_copy(location: &Location) -> Result<Connection, Error> {
         let original = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(told)?;
         // After a crash the newest changes are still in the log beside the file: they are read there and left there.
         // Where there is none, the one that opening makes has to go again.
-        let crashed = beside(path, "-wal").exists();
+        let file = path.canonicalize().map_err(|error| Error(format!("{}: {error}", path.display())))?;
+        let crashed = beside(&file, "-wal").exists();
         original.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, crashed).map_err(told)?;
         original.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(told)?;
         let backup = Backup::new(&original, &mut copy).map_err(told)?;

@@ -98,8 +98,10 @@ async fn the_store_is_read_and_stays_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_left_by_a_crash_is_read_and_stays_as_it_is() {
-    let (folder, ziflow) = (Folder::new(), ziflow(&[]).await);
-    let url = format!("sqlite:{}", folder.path().join("store.db").display());
+    let (folder, links, ziflow) = (Folder::new(), Folder::new(), ziflow(&[]).await);
+    // SQLite's log lies beside the file itself, not beside a link to it.
+    std::os::unix::fs::symlink(folder.path().join("store.db"), links.path().join("link.db")).unwrap();
+    let url = format!("sqlite:{}", links.path().join("link.db").display());
     let store = ("BRIDGE_STORE__URL", url.as_str());
     let bridge = Bridge::with(&ziflow, &[store]).await;
     let mut jo = person("jo@example.com");
@@ -119,4 +121,22 @@ async fn a_store_left_by_a_crash_is_read_and_stays_as_it_is() {
     bridge.create(person("kim@example.com")).await.expect(201);
     bridge.stop().await;
     assert!(files() == before, "a dry run has changed the store");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_seen_among_the_contacts_only_is_there_in_a_dry_run_as_well() {
+    let ziflow = ziflow(&[("inactive", "contacts_only")]).await;
+    let folder = Folder::new();
+    let url = format!("sqlite:{}", folder.path().join("store.db").display());
+    let store = ("BRIDGE_STORE__URL", url.as_str());
+    let bridge = Bridge::with(&ziflow, &[store]).await;
+    let id = bridge.create(person("jo@example.com")).await.expect(201).id();
+    let active = |word: &str| json!([{"op": "Replace", "path": "active", "value": word}]);
+    bridge.patch(&id, active("False")).await.expect(200);
+    bridge.stop().await;
+    let bridge = Bridge::with(&ziflow, &[store, DRY]).await;
+    bridge.patch(&id, active("True")).await.expect(200);
+    bridge.delete(&id).await.expect(204);
+    let log = bridge.stop().await;
+    assert_eq!(told(&log).len(), 2, "{log:#?}");
 }

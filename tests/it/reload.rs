@@ -442,6 +442,21 @@ async fn a_watched_mapping_makes_a_refused_reload_good() {
     bridge.stop().await;
 }
 
+/// A mapping may rely on the policy beside it, which a running bridge cannot take over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_is_not_taken_over_without_the_policy_beside_it() {
+    let place = Place::new().await;
+    let bridge = place.bridge().await;
+    place.mapping("Two");
+    place.settings("policy:\n  dry_run: true\n");
+    bridge.hang_up();
+    bridge.line(REFUSED).await;
+    assert_eq!(shown(&bridge).await, "One Lee");
+    let part = part(&bridge).await;
+    assert!(part["detail"].as_str().unwrap().contains("policy.dry_run"), "{part}");
+    bridge.stop().await;
+}
+
 /// Without `mapping.watch` an edit waits until it is asked for, and `watch` can be switched on by a reload.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_watched_unless_it_was_asked_for() {

@@ -458,3 +458,26 @@ async fn a_list_that_moves_loses_nobody_the_bridge_knows() {
     }
     bridge.stop().await;
 }
+
+/// Whatever else a request asks for and is refused: who is to be disabled loses their access.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_keeps_access_because_something_else_is_refused() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_POLICY__ON_EMAIL_CHANGE", "refuse")]).await;
+    let off = |path: &str, value: &str| json!([{"op": "Replace", "path": path, "value": value}, {"op": "Replace", "path": "active", "value": "False"}]);
+    let renamed = bridge.create(person("jo@example.com")).await.expect(201).id();
+    let rename = json!([{"op": "replace", "path": "userName", "value": "new@example.com"}]);
+    bridge.patch(&renamed, rename).await.expect(400);
+    bridge.patch(&renamed, off("userName", "new@example.com")).await.expect(200);
+    assert_eq!(in_ziflow(&ziflow, "jo@example.com")["active"], false);
+    let wrong = bridge.create(person("kim@example.com")).await.expect(201).id();
+    ziflow.inject(Fault::status(StatusCode::UNPROCESSABLE_ENTITY).method(Method::PUT).times(1));
+    bridge.patch(&wrong, off("name.givenName", "Refused")).await.expect(200);
+    let kim = in_ziflow(&ziflow, "kim@example.com");
+    assert_eq!((&kim["active"], &kim["first_name"]), (&json!(false), &json!("Jo")));
+    let log = bridge.stop().await;
+    assert!(
+        log.iter()
+            .any(|line| line["message"].as_str().is_some_and(|text| text.contains("only that is written")))
+    );
+}
