@@ -38,6 +38,9 @@ pub(super) struct Check {
     mapping: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigFile,
+    /// Say only whether the files can be used; their lines may hold what does not belong into a log
+    #[arg(long, conflicts_with = "format")]
+    quiet: bool,
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -50,7 +53,7 @@ impl Check {
         match self.format {
             Format::Json => say(&as_json(&reports).to_string()),
             Format::Text => {
-                for report in &reports {
+                for report in reports.iter().filter(|_| !self.quiet) {
                     say(&report.render());
                 }
                 say(&summary(subject, errors, reports.len() - errors));

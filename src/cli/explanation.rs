@@ -47,7 +47,7 @@ impl Explanation {
     }
 
     fn asked(&self) -> Vec<Asked> {
-        outcome::asked(&self.events, self.status >= 400)
+        outcome::asked(&self.events, &self.calls)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::bridge::plan::{Note, why_left};
 use crate::bridge::record::Event;
 use crate::mapping::apply::Wanted;
 use crate::mapping::trace::{Reason, Step, Trace, Verdict};
+use crate::simulator::Call;
 use crate::ziflow::model::{Field, FieldValue, Fields, User};
 
 /// One time that the mapping was asked.
@@ -15,6 +16,8 @@ use crate::ziflow::model::{Field, FieldValue, Fields, User};
 pub(super) struct Asked {
     pub(super) about: &'static str,
     pub(super) fields: Vec<Explained>,
+    /// Whether it was decided what of it is written.
+    decided: bool,
 }
 
 /// A field and what becomes of it.
@@ -33,38 +36,55 @@ enum Outcome {
         from: Option<Value>,
         to: Option<Value>,
     },
-    /// It would have been written, and the request was refused.
+    /// It would have been written, had it not been refused.
     Wanted(Option<Value>),
     Left(&'static str),
     Untouched(Reason),
     Refused(String),
 }
 
-/// All of a request's events in their order. A request that is refused has written nothing.
-pub(super) fn asked(events: &[Event], refused: bool) -> Vec<Asked> {
+/// All of a request's events in their order, and what the calls of Ziflow made of them.
+pub(super) fn asked(events: &[Event], calls: &[Call]) -> Vec<Asked> {
     let mut all: Vec<Asked> = Vec::new();
     for event in events {
         match event {
             Event::Create { mapping, resource } => {
                 let fields = mapping.trace_create(resource).into_iter().map(created).collect();
-                all.push(Asked { about: "a new person", fields });
+                all.push(Asked { about: NEW, fields, decided: false });
             }
             Event::Update { mapping, before, after } => {
                 let fields = mapping.trace_update(before, after).into_iter().map(explained).collect();
-                all.push(Asked { about: "the change", fields });
+                all.push(Asked { about: "the change", fields, decided: false });
             }
             // Decided is what was asked last.
             Event::Planned { user, wanted, fields, notes } => {
-                for explained in all.last_mut().map(|asked| &mut asked.fields).into_iter().flatten() {
-                    explained.decide(user, wanted, fields, notes);
+                if let Some(asked) = all.last_mut() {
+                    asked.decided = true;
+                    asked.fields.iter_mut().for_each(|field| field.decide(user, wanted, fields, notes));
                 }
             }
         }
     }
-    if refused {
-        all.iter_mut().flat_map(|asked| &mut asked.fields).for_each(Explained::come_to_nothing);
+    for asked in all.iter_mut().filter(|asked| !asked.is_carried_out(calls)) {
+        asked.fields.iter_mut().for_each(Explained::come_to_nothing);
     }
     all
+}
+
+const NEW: &str = "a new person";
+
+impl Asked {
+    /// A change is refused before it is decided upon, or by Ziflow; a new person is made, or somebody is brought back.
+    fn is_carried_out(&self, calls: &[Call]) -> bool {
+        let well = |call: &&Call| call.status.is_some_and(|status| (200..300).contains(&status));
+        let mut writes = calls.iter().filter(|call| call.method != "GET").filter(well);
+        if self.about == NEW {
+            let email = self.fields.iter().find_map(Explained::email);
+            writes.any(|call| call.method == "PUT" || call.body.get("email") == email)
+        } else {
+            self.decided && writes.next().is_some()
+        }
+    }
 }
 
 /// A new person is active; somebody who shall not be is deactivated by a call of its own.
@@ -95,6 +115,13 @@ impl Explained {
             },
             None => Outcome::Left(why_left(user, self.field, wanted, notes)),
         };
+    }
+
+    fn email(&self) -> Option<&Value> {
+        match &self.result {
+            Outcome::Written { to, .. } if self.field == Field::Email => to.as_ref(),
+            _ => None,
+        }
     }
 
     fn come_to_nothing(&mut self) {
@@ -130,7 +157,7 @@ impl Explained {
         match &self.result {
             Outcome::Written { from: None, to } => format!("{field}: {}", text(to)),
             Outcome::Written { from: Some(from), to } => format!("{field}: {from} becomes {}", text(to)),
-            Outcome::Wanted(to) => format!("{field}: {}, were the request not refused", text(to)),
+            Outcome::Wanted(to) => format!("{field}: {}, were it not refused", text(to)),
             Outcome::Left(reason) => format!("{field}: left as it is: {reason}"),
             Outcome::Untouched(reason) => format!("{field} {}", reason.text()),
             Outcome::Refused(text) => format!("{field}: REFUSED: {text}"),

@@ -206,3 +206,13 @@ fn a_mapping_is_checked_alone_or_in_place_of_another() {
     let (shown, code) = check(&["--config", &config, "--mapping", &good], &[KEY]);
     assert!(code == Some(0) && shown.contains("key_user_email"), "{shown}");
 }
+
+#[test]
+fn quietly_only_the_verdict_is_said() {
+    let folder = Folder::new();
+    let mapping = folder.file("m.yaml", "user:\n  emial: { from: userName }\n").display().to_string();
+    let output = command(&["check", "--quiet", "--mapping", &mapping], &[]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.starts_with("the mapping cannot be used: ") && shown.lines().count() == 1, "{shown}");
+    assert_eq!(output.status.code(), Some(78));
+}

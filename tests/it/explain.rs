@@ -119,6 +119,22 @@ fn what_was_given_by_hand_is_said_to_stay() {
 }
 
 #[test]
+fn what_fails_within_a_bulk_request_is_not_called_written() {
+    let user =
+        |name: &str, last: &str| json!({"userName": name, "name": {"givenName": "A", "familyName": last}});
+    let post =
+        |user: Value| json!({"method": "POST", "path": "/Users", "bulkId": user["userName"], "data": user});
+    let bulk = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [post(user("a@example.com", "B")), post(user("b@example.com", ""))],
+    });
+    let explained = explained(&["bulk.json"], &[("bulk.json", &bulk.to_string())]);
+    let results: Vec<_> =
+        [0, 1].map(|index| &explained["mapping"]["asked"][index]["fields"][0]["result"]).into();
+    assert_eq!(results, ["written", "wanted"]);
+}
+
+#[test]
 fn conditions_of_the_request_count() {
     let request = "DELETE /Users/{id}\nIf-Match: W/\"another\"\n";
     let explained = explained(&["--user", "jo.json", "r"], &[("jo.json", JO_IN_ZIFLOW), ("r", request)]);

@@ -263,7 +263,7 @@ async fn a_write_under_way_is_not_finished_with_another_key() {
     place.ziflow.set("write_body", "empty").unwrap();
     let bridge = place.bridge().await;
     bridge.line("Ziflow takes the API key").await;
-    place.ziflow.inject(Fault::slow(Duration::from_millis(1500)).method(http::Method::POST).times(1));
+    place.ziflow.inject(Fault::slow(Duration::from_millis(1500)).method(Method::POST).times(1));
     let (answer, ()) = tokio::join!(bridge.create(person("ann@example.com")), async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         place.ziflow.change_key("second-key");
