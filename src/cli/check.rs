@@ -66,7 +66,7 @@ impl Check {
     fn reports(&self) -> (&'static str, Vec<Report>) {
         match &self.mapping {
             Some(path) if self.config.config.is_none() => {
-                let loaded = config::load_mapping(path, std::fs::read_to_string(path));
+                let loaded = config::load_mapping(path, config::file::read(path));
                 ("the mapping", loaded.map_or_else(|reports| reports, |(_, warnings)| warnings))
             }
             mapping => {

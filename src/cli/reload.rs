@@ -107,7 +107,7 @@ impl Reloader {
     async fn look(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         let path = watch.path().to_owned();
-        let text = aside(move || std::fs::read_to_string(path)).await;
+        let text = aside(move || config::file::read(&path)).await;
         let text = text.unwrap_or_else(|| Err(ErrorKind::TimedOut.into()));
         if !watch.notices(&text) {
             return;
@@ -284,5 +284,5 @@ fn problem(key: &str, message: &str, hint: &str) -> Report {
     let (key, message) = (key.to_owned(), message.to_owned());
     let problem =
         Problem { severity: Severity::Error, at: None, key, message, hint, differences: Vec::new() };
-    Report { file: "settings".to_owned(), text: String::new(), problem }
+    Report { file: "settings".to_owned(), text: Arc::default(), problem }
 }

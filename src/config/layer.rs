@@ -1,6 +1,7 @@
 //! One layer of settings, a file or the environment, read into typed values that remember where they stand.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -57,7 +58,8 @@ impl Layer {
             Some(root) => layer.read_root(&Item::root(root), &mut problems),
             None => layer.is_unread = true,
         }
-        let report = |problem| Report { file: name.to_owned(), text: text.to_owned(), problem };
+        let shared: Arc<str> = text.into();
+        let report = |problem| Report { file: name.to_owned(), text: Arc::clone(&shared), problem };
         reports.extend(problems.into_vec().into_iter().map(report));
         layer
     }
@@ -111,7 +113,7 @@ impl Layer {
                 // A place in a variable would be taken for one in a file.
                 problem.at = None;
                 problem.key.clone_from(&variable);
-                reports.push(Report { file: "environment".to_owned(), text: String::new(), problem });
+                reports.push(Report { file: "environment".to_owned(), text: Arc::default(), problem });
             }
         }
         layer
@@ -284,5 +286,5 @@ fn near_miss(variable: &str) -> Option<Report> {
         hint,
         differences: Vec::new(),
     };
-    Some(Report { file: "environment".to_owned(), text: String::new(), problem })
+    Some(Report { file: "environment".to_owned(), text: Arc::default(), problem })
 }

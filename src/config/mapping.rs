@@ -2,10 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::bridge::in_force::InForce;
+use crate::config::file;
 use crate::config::report::{Report, unreadable};
 use crate::config::secrets::open_to_all;
 use crate::config::{Loader, MAPPING_YAML, Reported};
@@ -39,7 +41,7 @@ impl Loader {
         }
         let path = self.beside("mapping.file", named.as_deref().unwrap_or("mapping.yaml"));
         self.check_mapping_file(&path)?;
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        let text = file::read(&path).map_err(|error| {
             self.reports.push(unreadable(&path, &error, "mapping.file"));
             Reported
         })?;
@@ -65,7 +67,8 @@ impl Loader {
 
 /// The mapping of this text, with what is wrong with it; a failing example leaves the mapping there.
 fn compile(file: &str, text: &str) -> (Option<InForce>, Vec<Report>) {
-    let report = |problem| Report { file: file.to_owned(), text: text.to_owned(), problem };
+    let shared: Arc<str> = text.into();
+    let report = |problem| Report { file: file.to_owned(), text: Arc::clone(&shared), problem };
     match Mapping::compile(text) {
         Ok((mapping, warnings)) => {
             let problems = warnings.into_iter().chain(examples::run(&mapping)).map(report).collect();

@@ -1,6 +1,7 @@
 //! Settings: the embedded defaults, then `bridge.yaml`, then `BRIDGE_SECTION__KEY` variables, then the files
 //! that hold secrets. Everything wrong is reported at once, and nothing is accepted that is not honoured.
 
+pub mod file;
 mod fixed;
 mod keys;
 mod layer;
@@ -11,6 +12,7 @@ mod secrets;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use figment::Figment;
 use figment::providers::Serialized;
@@ -97,7 +99,7 @@ struct Reported;
 struct Loader {
     /// The settings file, if one is used, and its text.
     path: Option<PathBuf>,
-    text: String,
+    text: Arc<str>,
     /// In order of precedence, the last one wins.
     layers: [Layer; 3],
     figment: Figment,
@@ -107,9 +109,8 @@ struct Loader {
 impl Loader {
     fn read(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Self {
         let mut reports = Vec::new();
-        let mut read = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|error| reports.push(unreadable(path, &error, "")))
-        };
+        let mut read =
+            |path: &Path| file::read(path).map_err(|error| reports.push(unreadable(path, &error, "")));
         let text = file.and_then(|path| read(path).ok());
         let defaults = Layer::from_file("config/bridge.yaml", BRIDGE_YAML, &mut reports);
         let from_file = match (file, &text) {
@@ -122,7 +123,7 @@ impl Loader {
         let figment = layers
             .iter()
             .fold(Figment::new(), |figment, layer| figment.merge(Serialized::defaults(layer.to_json())));
-        Self { path: file.map(Path::to_owned), text, layers, figment, reports }
+        Self { path: file.map(Path::to_owned), text: text.into(), layers, figment, reports }
     }
 
     /// Everything is read before the first failure is passed on, so that all problems are reported.
@@ -306,7 +307,7 @@ impl Loader {
             (None, Some(path)) if !default => (None, key, path.display().to_string()),
             _ => (None, key, "settings".to_owned()),
         };
-        let text = if at.is_some() { self.text.clone() } else { String::new() };
+        let text = if at.is_some() { Arc::clone(&self.text) } else { Arc::default() };
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
         let (key, message) = (key.to_owned(), message.to_owned());
         let problem = Problem { severity, at, key, message, hint, differences: Vec::new() };

@@ -1,6 +1,8 @@
 //! Problems with the file they stand in.
 
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::yaml::{self, Problem, Severity};
 
@@ -8,7 +10,8 @@ use crate::yaml::{self, Problem, Severity};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub file: String,
-    pub text: String,
+    /// All of the file; many problems share it.
+    pub text: Arc<str>,
     pub problem: Problem,
 }
 
@@ -35,10 +38,10 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error, key: &str) -> Repo
         at: None,
         key: key.to_owned(),
         message: format!("the file cannot be read: {error}"),
-        hint: (key == "mapping.file").then(|| {
+        hint: (key == "mapping.file" && error.kind() == ErrorKind::NotFound).then(|| {
             "it is `mapping.yaml` beside the settings file, unless mapping.file names another".to_owned()
         }),
         differences: Vec::new(),
     };
-    Report { file: path.display().to_string(), text: String::new(), problem }
+    Report { file: path.display().to_string(), text: Arc::default(), problem }
 }

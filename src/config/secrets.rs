@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -200,7 +201,7 @@ fn on_file(severity: Severity, path: &Path, message: &str, mode: &str) -> Report
         hint: Some(format!("chmod {mode} {file}")),
         differences: Vec::new(),
     };
-    Report { file, text: String::new(), problem }
+    Report { file, text: Arc::default(), problem }
 }
 
 const NO_KEY: &str = "the API key is empty or holds characters that no key has";

@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
             }
             _ => return,
         };
-        let at = self.before(at);
+        let at = if anchor != 0 || tag { self.before(at) } else { at };
         if anchor != 0 {
             let hint = "write the value out; a text that begins with `&` needs quotes";
             self.error(at, "anchors (`&name`) are not supported").hint(hint);

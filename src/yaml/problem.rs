@@ -33,6 +33,9 @@ impl Problem {
     }
 }
 
+/// So many problems of one file are told.
+const MOST: usize = 100;
+
 /// Problems found so far; reading goes on after each, so that an operator sees all of them at once.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<Problem>);
@@ -74,7 +77,15 @@ impl Problems {
     }
 
     /// All of them in the order of the file, those without a place last.
+    ///
+    /// Of very many only the first are told, errors before warnings: nobody reads more, and each is kept.
     pub fn into_vec(mut self) -> Vec<Problem> {
+        let further = self.0.len().saturating_sub(MOST);
+        if further > 0 {
+            self.0.sort_by_key(|problem| (problem.severity == Severity::Warning, problem.at));
+            self.0.truncate(MOST);
+            self.warning(None, "", format!("there are {further} further problems")).hint("mend these first");
+        }
         self.0.sort_by_key(|problem| (problem.at.is_none(), problem.at));
         self.0
     }

@@ -216,3 +216,23 @@ fn quietly_only_the_verdict_is_said() {
     assert!(shown.starts_with("the mapping cannot be used: ") && shown.lines().count() == 1, "{shown}");
     assert_eq!(output.status.code(), Some(78));
 }
+
+#[test]
+fn what_is_no_such_file_is_not_read() {
+    let folder = Folder::new();
+    let said = |path: &std::path::Path| {
+        let path = path.display().to_string();
+        let output = command(&["check", "--mapping", &path], &[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let large = folder.file("large.yaml", &"# x\n".repeat(300_000));
+    assert!(said(&large).contains("larger than"));
+    assert!(said(folder.path()).contains("it is no file"));
+    let other = folder.path().join("utf16.yaml");
+    std::fs::write(&other, [0xff, 0xfe, b'u', 0]).unwrap();
+    assert!(said(&other).contains("save it as UTF-8"));
+    let many = folder.file("many.yaml", &format!("user:\n{}", "  - &a x\n".repeat(8000)));
+    let told = said(&many);
+    assert!(told.contains("further problems") && told.len() < 100_000, "{}", told.len());
+}
