@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
@@ -129,8 +130,19 @@ impl Users<'_> {
         if same(&after, &seen.shown) && unsure.is_none() {
             return Ok(self.bridge.representation(&seen));
         }
-        let _name = self.claim_name(&seen, &after).await?;
-        let (wanted, after) = self.asked(id, unsure.as_ref().unwrap_or(&seen.shown), after)?;
+        let before = unsure.as_ref().unwrap_or(&seen.shown);
+        let (_name, after) = match self.claim_name(&seen, &after).await {
+            // Refused, the request would leave a person access that it takes away.
+            Err(error) if error.status == StatusCode::CONFLICT && self.mapping.disables(before, &after) => {
+                warn!(
+                    id,
+                    "the new userName is somebody else's and passed over: the request disables the person"
+                );
+                (None, with_name_of(&seen.shown, after))
+            }
+            claimed => (claimed?, after),
+        };
+        let (wanted, after) = self.asked(id, before, after)?;
         let seen = self.carry_out(seen, &after, &wanted).await?;
         Ok(self.bridge.representation(&seen))
     }
@@ -270,6 +282,13 @@ impl Users<'_> {
         let shown = self.mapping.merge(Some(&resource), &state.memory, &user);
         Ok(Seen { user, row: Some(row), state, shown, fresh: true })
     }
+}
+
+fn with_name_of(before: &Resource, mut after: Resource) -> Resource {
+    if let Some(name) = before.first(&path("userName")) {
+        after.set(&path("userName"), name.clone());
+    }
+    after
 }
 
 /// Whether nothing was changed. `schemas` follows from the rest, and from what Ziflow adds to it.

@@ -96,7 +96,7 @@ impl Mapping {
     }
 
     /// Whether a change takes the person's access away.
-    pub(super) fn disables(&self, before: &Resource, after: &Resource) -> bool {
+    pub fn disables(&self, before: &Resource, after: &Resource) -> bool {
         let off = Outcome::Value(FieldValue::Boolean(false));
         let active = self.field(Field::Active).filter(|mapping| mapping.writes());
         active.is_some_and(|active| active.is_touched(before, after) && active.outcome(after, &mut ()) == off)

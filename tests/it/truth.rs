@@ -470,6 +470,9 @@ async fn nobody_keeps_access_because_something_else_is_refused() {
     bridge.patch(&renamed, rename).await.expect(400);
     bridge.patch(&renamed, off("userName", "new@example.com")).await.expect(200);
     assert_eq!(in_ziflow(&ziflow, "jo@example.com")["active"], false);
+    let third = bridge.create(person("max@example.com")).await.expect(201).id();
+    let answer = bridge.patch(&third, off("userName", "new@example.com")).await.expect(200);
+    assert_eq!((answer.text("/userName"), &answer.body["active"]), ("max@example.com", &json!(false)));
     let wrong = bridge.create(person("kim@example.com")).await.expect(201).id();
     ziflow.inject(Fault::status(StatusCode::UNPROCESSABLE_ENTITY).method(Method::PUT).times(1));
     bridge.patch(&wrong, off("name.givenName", "Refused")).await.expect(200);
