@@ -4,11 +4,12 @@ use super::Mapping;
 use super::examples::{self, Example};
 use super::field::{FieldMapping, Otherwise, Rule, Source};
 use super::keys::OTHERWISE;
+use super::reach::{Above, Budget, covers};
 use super::spec::{self, Direction, FieldSpec, Literal, Placed, RuleSpec, Spec};
 use super::table::Table;
 use super::template::Template;
 use super::transform::Transform;
-use super::{Fill, backwards, check, pattern, reach, source, value};
+use super::{Fill, backwards, check, pattern, source, value};
 use crate::scim::path::Path;
 use crate::scim::schema::USER_TYPE;
 use crate::yaml::{Problem, Problems, nearest};
@@ -133,11 +134,12 @@ fn source_of(field: Field, spec: &FieldSpec, problems: &mut Problems) -> Option<
 
 fn from(spec: &Placed<Vec<Placed<String>>>, problems: &mut Problems) -> Option<Source> {
     let mut paths: Vec<Path> = Vec::new();
+    let mut budget = Budget::default();
     for place in &spec.value {
         let Some(path) = source::path(place, problems) else { continue };
         if paths.contains(&path) {
             problems.error(place.at, &place.key, format!("`{}` is in the list already", place.value));
-        } else if let Some(earlier) = paths.iter().find(|earlier| reach::covers(earlier, &path)) {
+        } else if let Some(earlier) = paths.iter().find(|earlier| covers(earlier, &path, &mut budget)) {
             let message = format!("`{path}` is never read: `{earlier}` above it is there whenever it is");
             problems.warning(place.at, &place.key, message).hint("remove it or move it up");
         }
@@ -167,50 +169,33 @@ fn rules(
     otherwise: Option<&Placed<Literal>>,
     problems: &mut Problems,
 ) -> Option<Vec<Rule>> {
-    let mut rules: Vec<Rule> = Vec::new();
-    let mut complete = true;
-    for spec in &spec.value {
-        let when = spec.when.as_ref().map(|when| source::filter(when, problems));
-        let value = value::literal(field, &spec.value, problems);
-        let (Some(value), false) = (value, matches!(when, Some(None))) else {
-            complete = false;
-            continue;
-        };
-        let rule = Rule { when: when.flatten(), value };
-        check_reachable(&rules, &rule, spec, problems);
-        rules.push(rule);
+    let rules: Vec<Option<Rule>> = spec.value.iter().map(|spec| rule(field, spec, problems)).collect();
+    let mut above = Above::default();
+    // A rule with a mistake has its number all the same.
+    for ((number, rule), spec) in (1..).zip(&rules).zip(&spec.value) {
+        let Some(rule) = rule else { continue };
+        if let Some(why) = above.hide(rule.when.as_ref()) {
+            problems
+                .error(spec.at, &spec.key, format!("the rule is never reached: {why}"))
+                .hint("the first rule that holds wins; remove this one or move it up");
+        }
+        above.push(number, rule.when.as_ref());
     }
-    if let Some(otherwise) = otherwise.filter(|_| rules.iter().any(always)) {
+    if let Some(otherwise) = otherwise.filter(|_| above.hold_for_everybody()) {
         let message = "`otherwise` is never reached: a rule above it holds for everybody";
         problems.error(otherwise.at, &otherwise.key, message).hint("remove one of the two");
     }
-    complete.then_some(rules)
+    rules.into_iter().collect()
 }
 
-fn check_reachable(earlier: &[Rule], rule: &Rule, spec: &RuleSpec, problems: &mut Problems) {
-    let why = if let Some(index) = earlier.iter().position(always) {
-        format!("rule {} holds for everybody", index + 1)
-    } else {
-        let conditions = earlier.iter().map(|earlier| earlier.when.as_ref());
-        match rule.when.as_ref().and_then(|when| reach::covering(conditions, when)).as_deref() {
-            None => return,
-            Some([index]) if earlier.get(*index).is_some_and(|earlier| earlier.when == rule.when) => {
-                format!("rule {} has the same condition", index + 1)
-            }
-            Some([index]) => format!("rule {} holds wherever this one does", index + 1),
-            Some(several) => {
-                let numbers: Vec<String> = several.iter().map(|index| (index + 1).to_string()).collect();
-                format!("one of rules {} holds wherever this one does", numbers.join(" and "))
-            }
-        }
+fn rule(field: Field, spec: &RuleSpec, problems: &mut Problems) -> Option<Rule> {
+    let when = spec.when.as_ref().map(|when| source::filter(when, problems));
+    let value = value::literal(field, &spec.value, problems)?;
+    let when = match when {
+        Some(when) => Some(when?),
+        None => None,
     };
-    problems
-        .error(spec.at, &spec.key, format!("the rule is never reached: {why}"))
-        .hint("the first rule that holds wins; remove this one or move it up");
-}
-
-fn always(rule: &Rule) -> bool {
-    rule.when.as_ref().is_none_or(reach::always)
+    Some(Rule { when, value })
 }
 
 fn otherwise(field: Field, spec: &FieldSpec, problems: &mut Problems) -> Otherwise {

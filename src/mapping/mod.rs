@@ -11,6 +11,7 @@ mod check;
 mod compile;
 mod condition;
 pub mod examples;
+mod fact;
 mod field;
 mod keys;
 pub mod memory;
