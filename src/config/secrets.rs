@@ -1,6 +1,7 @@
 //! Secrets and who else may see or change them: the API key, the tokens, and the files of the service.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::config::layer::{DIGEST, Layer, NEW_TOKEN, variable_name};
 use crate::config::{Loader, Report, Reported};
 use crate::server::auth::{Digest, Tokens, digest, digest_from_hex};
-use crate::yaml::{Problem, Severity};
+use crate::yaml::{Problem, Severity, looks_like_secret};
 
 /// What is wrong, and what to do about it.
 type Wrong = (String, String);
@@ -157,6 +158,10 @@ impl Loader {
         let path = self.beside(setting.split('[').next().unwrap_or_default(), name);
         let shown = path.display();
         let text = fs::read_to_string(&path).map_err(|error| {
+            if error.kind() == ErrorKind::NotFound && looks_like_secret(name) {
+                let hint = "this looks like the secret itself: put it into a file and name that here";
+                return ("there is no such file".to_owned(), hint.to_owned());
+            }
             (
                 format!("`{shown}` cannot be read: {error}"),
                 "the user that the bridge runs as must be able to read it".to_owned(),

@@ -75,14 +75,15 @@ impl Comparison<'_> {
     /// Entra sends an empty text to take a value away, and so does the bridge understand it.
     fn check_empty(&self, spec: &Placed<String>, problems: &mut Problems) {
         let path = self.path;
-        let (what, remedy) = match self.operator {
-            Operator::Eq | Operator::Lt | Operator::Le => ("never holds", format!("not ({path} pr)")),
-            Operator::Ne => ("holds for everybody", format!("{path} pr")),
-            _ => ("holds for every value", format!("{path} pr")),
+        let what = match self.operator {
+            Operator::Eq | Operator::Lt | Operator::Le => "never holds",
+            Operator::Ne => "holds for everybody",
+            _ => "holds for every value",
         };
         let message = format!("`{self}` {what}: the bridge keeps no empty values");
-        let whom = if remedy.starts_with("not") { "who has none" } else { "who has one" };
-        problems.error(spec.at, &spec.key, message).hint(format!("`{remedy}` holds for everybody {whom}"));
+        // Which of the two is meant depends on what stands around it.
+        let hint = format!("`{path} pr` holds for who has one, `not ({path} pr)` for who has none");
+        problems.error(spec.at, &spec.key, message).hint(hint);
     }
 
     /// RFC 7643 section 7 calls its lists of values suggestions, so another word is only unlikely.

@@ -15,7 +15,7 @@ use serde_json::{Map, Number, Value};
 pub use difference::{Difference, Side};
 pub use item::{Item, Section};
 pub use parse::parse;
-pub use problem::{Problem, Problems, Severity, nearest, render};
+pub use problem::{Problem, Problems, Severity, looks_like_secret, nearest, render};
 
 /// A place in the text; both count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

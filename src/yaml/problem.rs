@@ -183,6 +183,12 @@ fn word_length(rest: impl Iterator<Item = char>) -> usize {
 /// Words that, in a key, say that its value is a secret.
 const SECRET_WORDS: &[&str] = &["token", "api_key", "secret", "password", "credential"];
 
+/// Whether this, where a file is to be named, is rather the secret that belongs into it.
+pub fn looks_like_secret(name: &str) -> bool {
+    let name = name.trim().trim_matches(['"', '\'']);
+    name.len() >= 16 && !name.contains(['/', '.']) && name.contains(|c: char| c.is_ascii_digit())
+}
+
 /// The line with `*` over the values of secret keys and over user and password of a URL, so that the
 /// columns stay what they are.
 fn covered(line: &str) -> String {
@@ -192,8 +198,9 @@ fn covered(line: &str) -> String {
         for (start, _) in lower.match_indices(word) {
             let rest = line.get(start..).and_then(|rest| rest.split_once(':'));
             // A file's name is no secret, and often what is wrong.
-            let key = rest.map(|(key, _)| key).filter(|key| !key.trim_end().ends_with("_file"));
-            let colon = key.map(|key| start + key.len() + 1);
+            let named =
+                |(key, value): &(&str, &str)| key.trim_end().ends_with("_file") && !looks_like_secret(value);
+            let colon = rest.filter(|rest| !named(rest)).map(|(key, _)| start + key.len() + 1);
             let end = colon.and_then(|colon| value_end(line, colon));
             mark(&mut cover, colon.zip(end));
         }

@@ -236,3 +236,14 @@ fn what_is_no_such_file_is_not_read() {
     let told = said(&many);
     assert!(told.contains("further problems") && told.len() < 100_000, "{}", told.len());
 }
+
+#[test]
+fn a_secret_in_place_of_its_file_is_not_shown() {
+    let folder = Folder::new();
+    let config =
+        folder.file("bridge.yaml", "ziflow:\n  api_key_file: sk_live_SECRETKEY123\n").display().to_string();
+    folder.file("mapping.yaml", GOOD);
+    let output = command(&["check", "--config", &config], &[]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("looks like the secret itself") && !shown.contains("SECRETKEY"), "{shown}");
+}
