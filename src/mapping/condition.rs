@@ -70,6 +70,7 @@ impl Comparison<'_> {
         self.check_several(spec, problems);
         self.check_quotes(text, spec, problems);
         self.check_wildcard(text, spec, problems);
+        self.check_marks(text, spec, problems);
     }
 
     /// Entra sends an empty text to take a value away, and so does the bridge understand it.
@@ -126,6 +127,18 @@ impl Comparison<'_> {
             let hint = format!("write `{self}` if this text is meant");
             problems.warning(spec.at, &spec.key, message).hint(hint);
         }
+    }
+
+    /// Texts stand in `"` and nothing else; other marks are compared like letters.
+    fn check_marks(&self, text: &str, spec: &Placed<String>, problems: &mut Problems) {
+        const MARKS: [char; 6] = ['\'', '`', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}'];
+        if !text.starts_with(MARKS) || !text.ends_with(MARKS) {
+            return;
+        }
+        let message = format!("in `{self}` the quotes are part of the text that is compared");
+        let (path, operator) = (self.path, self.operator.as_str());
+        let hint = format!("write `{path} {operator} \"{}\"`", text.trim_matches(MARKS));
+        problems.warning(spec.at, &spec.key, message).hint(hint);
     }
 
     fn check_wildcard(&self, text: &str, spec: &Placed<String>, problems: &mut Problems) {
