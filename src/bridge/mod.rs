@@ -39,6 +39,7 @@ use crate::store::{self, Store};
 use crate::ziflow::client::Invitation;
 use crate::ziflow::directory::Directory;
 use crate::ziflow::model::User;
+use crate::ziflow::rate_limit::RateLimit;
 use crate::ziflow::transport::{ApiKey, Call};
 
 /// `policy.on_delete`
@@ -281,6 +282,10 @@ impl Bridge {
             (false, false) => Component::unknown("key", "Ziflow has not been asked yet"),
         };
         let upstream = match (client.trouble(), client.heard()) {
+            (Some(trouble), _) if client.holds_back() => Component::failing(
+                "upstream",
+                &format!("{trouble}; calls are held back, single ones try again"),
+            ),
             (Some(trouble), _) => Component::failing("upstream", &trouble.to_string()),
             (None, Some(ago)) => {
                 Component::fine("upstream", &format!("Ziflow last answered {} s ago", ago.as_secs()))
@@ -291,7 +296,7 @@ impl Bridge {
             Some(left) => {
                 Component::fine("limiter", &format!("Ziflow wants a pause of {} s", left.as_secs() + 1))
             }
-            None => Component::fine("limiter", &format!("{} waiting", client.limit().waiting())),
+            None => Component::fine("limiter", &limiter_at_work(client.limit())),
         };
         let mapping = self.in_force.load();
         let in_force = format!("{}, version {}, since {}", mapping.file, mapping.digest, mapping.since);
@@ -352,6 +357,14 @@ impl Bridge {
         if let (Some(location), false) = (location, manager.contains_key("$ref")) {
             manager.insert("$ref".to_owned(), location.into());
         }
+    }
+}
+
+fn limiter_at_work(limit: &RateLimit) -> String {
+    let waiting = limit.waiting();
+    match limit.slowed_by() {
+        1 => format!("{waiting} waiting"),
+        divisor => format!("{waiting} waiting; the pace is 1/{divisor} since Ziflow asked to slow down"),
     }
 }
 

@@ -26,12 +26,13 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    pub(super) fn keep(&mut self, user: &User, ttl: Duration) {
+    /// Keeps a person as they were at `seen`.
+    pub(super) fn keep(&mut self, user: &User, seen: Instant, ttl: Duration) {
         if self.people.len() + self.absent.len() + self.written.len() >= TIDY_AT {
             self.written.retain(|_, (_, since)| since.elapsed() < WRITTEN_LATELY);
             self.people.retain(|_, (_, since)| since.elapsed() < ttl);
             self.absent.retain(|_, since| since.elapsed() < Duration::from_secs(ABSENCE_SECS));
         }
-        self.people.insert(user.id.clone(), (user.clone(), Instant::now()));
+        self.people.insert(user.id.clone(), (user.clone(), seen));
     }
 }

@@ -105,6 +105,11 @@ impl Client {
         self.sender.trouble()
     }
 
+    /// Whether calls are held back because Ziflow could not be used; single ones try it again.
+    pub fn holds_back(&self) -> bool {
+        self.sender.holds_back()
+    }
+
     /// The door that every call leaves through.
     pub fn limit(&self) -> &RateLimit {
         self.sender.limit()

@@ -102,7 +102,7 @@ impl Directory {
         let writes = self.cache().writes;
         let found = self.client.user_by_id(call, id).await;
         match &found {
-            Ok(user) => self.keep(user, writes),
+            Ok(user) => self.keep(call, user, writes),
             Err(Error::NotFound) => self.forget(id),
             Err(_) => {}
         }
@@ -130,7 +130,7 @@ impl Directory {
         match &found {
             Ok(user) => {
                 self.not_absent(&email);
-                self.keep(user, writes);
+                self.keep(call, user, writes);
             }
             Err(Error::NotFound) => drop(self.cache().absent.insert(email, Instant::now())),
             Err(_) => {}
@@ -233,7 +233,7 @@ impl Directory {
         written.extend(fields.clone());
         *since = Instant::now();
         cache.absent.remove(&user.email.to_lowercase());
-        cache.keep(user, self.cache_ttl());
+        cache.keep(user, call.last_left(), self.cache_ttl());
         drop(cache);
         self.write(Write::Put(Box::new(user.clone())));
     }
@@ -388,10 +388,10 @@ impl Directory {
         entry.map(|(user, _)| user.clone())
     }
 
-    fn keep(&self, user: &User, writes: u64) {
+    fn keep(&self, call: &Call, user: &User, writes: u64) {
         let mut cache = self.cache();
         if cache.writes == writes {
-            cache.keep(user, self.cache_ttl());
+            cache.keep(user, call.last_left(), self.cache_ttl());
         }
     }
 

@@ -9,6 +9,7 @@ use http::StatusCode;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use crate::ziflow::breaker::Breaker;
 use crate::ziflow::client::Settings;
 use crate::ziflow::error::Error;
 use crate::ziflow::rate_limit::{self, RateLimit};
@@ -40,6 +41,7 @@ struct Standing {
 #[derive(Debug)]
 pub(super) struct Sender {
     transport: Transport,
+    breaker: Breaker,
     backoff: ExponentialBuilder,
     no_seat_texts: Vec<String>,
     standing: Mutex<Standing>,
@@ -63,6 +65,7 @@ impl Sender {
             .with_max_times(pace.retries);
         Ok(Self {
             transport: Transport::new(connection, RateLimit::new(pace))?,
+            breaker: Breaker::new(pace.breaker_failures, Duration::from_secs(pace.breaker_max_secs)),
             backoff,
             no_seat_texts: settings.no_seat_texts.iter().map(|text| text.to_lowercase()).collect(),
             standing: Mutex::default(),
@@ -99,6 +102,11 @@ impl Sender {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether calls are held back because Ziflow could not be used.
+    pub(super) fn holds_back(&self) -> bool {
+        self.breaker.is_open()
+    }
+
     /// The door that every call leaves through.
     pub(super) fn limit(&self) -> &RateLimit {
         &self.transport.limit
@@ -112,6 +120,7 @@ impl Sender {
         *standing = Standing { key: number, ..Standing::default() };
         self.transport.put_key(number, key);
         drop(standing);
+        self.breaker.forget_refusal();
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*trouble, Some(Error::KeyRefused { .. })) {
             *trouble = None;
@@ -156,7 +165,9 @@ impl Sender {
         if !before {
             error!(status, "Ziflow refuses the API key: is it valid, and is its owner an admin?");
         }
-        self.note(Error::KeyRefused { status, message: answer.message() })
+        let refusal = Error::KeyRefused { status, message: answer.message() };
+        self.breaker.refused(&refusal);
+        self.note(refusal)
     }
 
     /// Sends what may be repeated.
@@ -178,11 +189,7 @@ impl Sender {
     ) -> Result<Answer, Error> {
         let mut delays = self.backoff.build();
         loop {
-            let outcome = match self.transport.exchange(call, request).await {
-                Ok(answer) => Ok(answer),
-                Err(Failure::Lost(lost)) => Err(lost),
-                Err(Failure::NotSent(error)) => return Err(error),
-            };
+            let outcome = self.attempt(call, request).await?;
             let (error, wait) = match judge(self, outcome) {
                 Verdict::Take(answer) => {
                     call.keep_to(answer.key);
@@ -198,6 +205,30 @@ impl Sender {
         }
     }
 
+    /// Sends once, unless calls are held back or the door lets none through.
+    async fn attempt(&self, call: &Call, request: &Request<'_>) -> Result<Result<Answer, Lost>, Error> {
+        let trial = self.breaker.admit()?;
+        match self.transport.exchange(call, request).await {
+            Ok(answer) => {
+                match answer.status {
+                    status if status.is_server_error() => {
+                        let why = Error::Unavailable { reason: answer.kind(), retry_after: None };
+                        trial.failed(&why);
+                    }
+                    // About the key, which has its own word.
+                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => drop(trial),
+                    _ => trial.worked(),
+                }
+                Ok(Ok(answer))
+            }
+            Err(Failure::Lost(lost)) => {
+                trial.failed(&without_answer(lost.clone()));
+                Ok(Err(lost))
+            }
+            Err(Failure::NotSent(error)) => Err(error),
+        }
+    }
+
     fn judge_read(&self, outcome: Result<Answer, Lost>) -> Verdict {
         let answer = match outcome {
             Ok(answer) => answer,
@@ -206,6 +237,7 @@ impl Sender {
         match (answer.status, &answer.body) {
             (StatusCode::TOO_MANY_REQUESTS, _) => Verdict::Again(self.throttled(&answer), answer.retry_after),
             (status, _) if status.is_server_error() => {
+                self.pause_for(&answer);
                 let error = Error::Unavailable { reason: answer.kind(), retry_after: answer.retry_after };
                 Verdict::Again(error, answer.retry_after)
             }
@@ -222,6 +254,7 @@ impl Sender {
                 Verdict::Again(self.throttled(&answer), answer.retry_after)
             }
             Ok(answer) if answer.status.is_server_error() => {
+                self.pause_for(&answer);
                 Verdict::Stop(Error::Unknown { reason: answer.kind() })
             }
             Ok(answer) => self.judge_key(answer),
@@ -260,9 +293,16 @@ impl Sender {
     /// Every request waits while Ziflow wants a pause, not only the one that was told.
     fn throttled(&self, answer: &Answer) -> Error {
         let pause = answer.retry_after.unwrap_or(UNSAID_PAUSE);
-        self.transport.limit.pause(pause);
+        self.transport.limit.slow_down(answer.left, pause);
         warn!(pause_secs = pause.as_secs(), "Ziflow asks to slow down");
         Error::Throttled { retry_after: pause.max(UNSAID_PAUSE) }
+    }
+
+    /// Who says when to come back means everybody.
+    fn pause_for(&self, answer: &Answer) {
+        if let Some(wait) = answer.retry_after {
+            self.transport.limit.pause(wait);
+        }
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -319,12 +359,15 @@ mod tests {
             retries: 0,
             backoff_min_ms: 1,
             backoff_max_secs: 1,
+            recovery_secs: 1,
+            breaker_failures: 0,
+            breaker_max_secs: 1,
         };
         Sender::new(&connection, &settings, &pace).unwrap()
     }
 
     fn answer(status: StatusCode, key: KeyNumber) -> Answer {
-        Answer { status, retry_after: None, body: Body::Empty, key }
+        Answer { status, retry_after: None, body: Body::Empty, left: Instant::now(), key }
     }
 
     #[test]

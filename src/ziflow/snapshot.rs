@@ -135,6 +135,6 @@ impl Write {
 }
 
 async fn page(client: &Client, number: usize) -> Result<Option<Page>, Error> {
-    let call = Call::until(Instant::now() + Duration::from_secs(PAGE_SECS));
+    let call = Call::for_listing(Instant::now() + Duration::from_secs(PAGE_SECS));
     client.page(&call, number).await
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::ziflow::error::Error;
+use crate::ziflow::queue::Lane;
 use crate::ziflow::rate_limit::RateLimit;
 
 /// How much of an error text is repeated: enough to read, too little to fill a log.
@@ -68,14 +69,35 @@ impl KeyNumber {
 #[derive(Clone, Debug)]
 pub struct Call {
     deadline: Instant,
+    is_listing: bool,
     made: Arc<AtomicU32>,
+    /// When the last request left: what it brought is as old as that.
+    left: Arc<Mutex<Option<Instant>>>,
     /// The key that has been answered, or has written: another one may be another account's.
     key: Arc<OnceLock<KeyNumber>>,
 }
 
 impl Call {
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, made: Arc::default(), key: Arc::default() }
+        Self { deadline, is_listing: false, made: Arc::default(), left: Arc::default(), key: Arc::default() }
+    }
+
+    /// The same for a page of a list: it lets people go first.
+    pub(super) fn for_listing(deadline: Instant) -> Self {
+        Self { is_listing: true, ..Self::until(deadline) }
+    }
+
+    fn lane(&self) -> Lane {
+        match (self.is_listing, self.made()) {
+            (true, _) => Lane::Listing,
+            (false, 0) => Lane::People,
+            (false, _) => Lane::Begun,
+        }
+    }
+
+    /// When the last request left; now if none has.
+    pub(super) fn last_left(&self) -> Instant {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
     }
 
     /// From here on this key and no other.
@@ -119,6 +141,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Body,
+    /// When the request left.
+    pub(super) left: Instant,
     /// The key that the request carried.
     pub(super) key: KeyNumber,
 }
@@ -137,7 +161,7 @@ pub(super) enum Body {
 }
 
 /// No answer came.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Lost {
     pub(super) reason: String,
     /// Whether the request may have reached Ziflow all the same.
@@ -160,12 +184,12 @@ pub(super) struct Transport {
     base: Url,
     timeout: Duration,
     max_answer_bytes: usize,
-    pub(super) limit: RateLimit,
+    pub(super) limit: Arc<RateLimit>,
 }
 
 impl Transport {
     /// Fails with a sentence for the operator when the settings cannot be used.
-    pub(super) fn new(settings: &Settings, limit: RateLimit) -> Result<Self, String> {
+    pub(super) fn new(settings: &Settings, limit: Arc<RateLimit>) -> Result<Self, String> {
         let base = origin(&settings.base_url)?;
         let key = ApiKey::new(&settings.api_key)?;
         let builder = reqwest::Client::builder()
@@ -199,7 +223,7 @@ impl Transport {
 
     /// Waits for a turn, sends, and reads the whole answer.
     pub(super) async fn exchange(&self, call: &Call, request: &Request<'_>) -> Result<Answer, Failure> {
-        let _permit = self.limit.enter(call.deadline).await.map_err(Failure::NotSent)?;
+        let permit = self.limit.enter(call.lane(), call.deadline).await.map_err(Failure::NotSent)?;
         let key = self.key.load_full();
         if call.excludes(key.0) {
             return Err(Failure::NotSent(Error::key_changed()));
@@ -209,7 +233,8 @@ impl Transport {
         }
         let end = call.deadline.min(Instant::now() + self.timeout);
         call.made.fetch_add(1, Ordering::Relaxed);
-        match timeout_at(end, self.send(&key, request)).await {
+        *call.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit.left());
+        match timeout_at(end, self.send(&key, permit.left(), request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failure::Lost(Lost {
                 reason: chain(&error),
@@ -227,6 +252,7 @@ impl Transport {
     async fn send(
         &self,
         (number, ApiKey(key)): &(KeyNumber, ApiKey),
+        left: Instant,
         request: &Request<'_>,
     ) -> Result<Answer, reqwest::Error> {
         let mut builder = self.http.request(request.method.clone(), self.url(request)).header(APIKEY, key);
@@ -239,7 +265,7 @@ impl Transport {
         let retry_after = retry_after.map(|wait| wait.min(self.limit.max_pause()));
         let html = is_html(response.headers());
         let body = self.read(response, html).await;
-        Ok(Answer { status, retry_after, body, key: *number })
+        Ok(Answer { status, retry_after, body, left, key: *number })
     }
 
     /// Reads the body up to the cap. A body that breaks off is an answer of its own: the status has arrived.
@@ -451,7 +477,13 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_error_is_not_repeated() {
-        let answer = |status, body| Answer { status, retry_after: None, body, key: KeyNumber::default() };
+        let answer = |status, body| Answer {
+            status,
+            retry_after: None,
+            body,
+            left: Instant::now(),
+            key: KeyNumber::default(),
+        };
         let secret = || Body::Json(json!({"message": "secret"}));
         assert_eq!(answer(StatusCode::BAD_REQUEST, secret()).message(), "secret");
         assert_eq!(answer(StatusCode::OK, secret()).message(), "JSON of another shape");

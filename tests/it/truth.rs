@@ -291,6 +291,10 @@ async fn a_pulled_plug_is_503_and_heals() {
     bridge.admin("/readyz").await.expect(503);
     let settings = simulator::Settings { state: Some(state), ..simulator::Settings::default() };
     let back: Simulator = simulator::start(address, settings).await.unwrap();
+    // Calls are held back for a moment, and then one finds out that Ziflow is there again.
+    let told = bridge.read(&id).await;
+    let wait = told.header("retry-after").map_or(0, |wait| wait.parse().unwrap());
+    tokio::time::sleep(Duration::from_secs(wait)).await;
     bridge.read(&id).await.expect(200);
     bridge.create(person("new@example.com")).await.expect(201);
     bridge.admin("/readyz").await.expect(200);
