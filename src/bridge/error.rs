@@ -74,11 +74,9 @@ impl From<ziflow::error::Error> for ScimError {
                 ),
                 None,
             ),
-            Error::Walking { retry_after } => again(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the list of people is still being read from Ziflow".to_owned(),
-                Some(retry_after),
-            ),
+            Error::Walking { retry_after, .. } => {
+                again(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), Some(retry_after))
+            }
         }
     }
 }
@@ -112,7 +110,7 @@ mod tests {
             (Error::TimedOut { reason: text() }, 504, Some(RETRY_SECS)),
             (Error::Nonsense { reason: text() }, 502, Some(RETRY_SECS)),
             (Error::Unknown { reason: text() }, 503, Some(RETRY_SECS)),
-            (Error::Walking { retry_after: wait }, 503, Some(7)),
+            (Error::Walking { people: 1, trouble: None, retry_after: wait }, 503, Some(7)),
         ] {
             let told = ScimError::from(error.clone());
             assert_eq!(told.status.as_u16(), status, "{error:?}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::bridge::pages::Name;
 use crate::bridge::users::text;
@@ -19,9 +19,10 @@ use crate::scim::resource::Resource;
 use crate::scim::schema::USER_TYPE;
 use crate::store::Person;
 use crate::ziflow;
+use crate::ziflow::everyone::Known;
 use crate::ziflow::model::User;
 use crate::ziflow::rehearsal;
-use crate::ziflow::snapshot::Snapshot;
+use crate::ziflow::snapshot::{Slot, Snapshot};
 
 /// Kinds of keys that people are found by in the store.
 pub(super) const USER_NAME: &str = "userName";
@@ -29,6 +30,9 @@ pub(super) const EXTERNAL_ID: &str = "externalId";
 pub(super) const EMAIL: &str = "email";
 /// The address in Ziflow, which can differ from everything that SCIM shows.
 pub(super) const ZIFLOW_EMAIL: &str = "ziflow.email";
+
+/// So many people are looked at together when everybody is filtered or sorted.
+const AT_ONCE: usize = 500;
 
 /// Whom a filter can only mean.
 enum Pin<'a> {
@@ -153,7 +157,7 @@ impl Users<'_> {
     /// The people a pinning filter can mean: those the store knows by the key, and whom Ziflow knows by it.
     async fn pinned(&self, pin: &Pin<'_>, filter: Option<&Filter>) -> Result<Vec<Resource>, Error> {
         let seen = self.candidates(pin).await?;
-        if seen.is_empty() && self.call.made() == 0 {
+        if seen.is_empty() && !self.call.has_asked() {
             self.bridge.directory.vouch(&self.call).await?;
         }
         let people = seen.iter().map(|seen| self.bridge.representation(seen));
@@ -215,76 +219,72 @@ impl Users<'_> {
                 return Err(Error::expired_cursor(detail));
             }
         }
-        let snapshot = self.complete_snapshot().await?;
+        let snapshot = self.snapshot().await?;
         let generation = snapshot.generation();
-        let buried: BTreeSet<_> = self.bridge.store.tombstones().await?.into_iter().collect();
-        let there = |user: &&Arc<User>| user.active || !buried.contains(&user.id);
-        let users: Vec<_> = snapshot.people().filter(there).cloned().collect();
-        let plain = query.filter.is_none() && query.sort.is_none();
-        // Only the page is merged where nothing else is asked: a list of everybody may be long.
-        let mut people = if plain { Vec::new() } else { self.merge_all(&users).await? };
-        people.retain(|person| query.filter.as_ref().is_none_or(|filter| filter.matches(person)));
-        if let Some(sort) = &query.sort {
-            sort.apply(&mut people);
-        }
-        let now: Vec<_> = if plain {
-            users.iter().map(|user| user.id.as_str()).collect()
-        } else {
-            people.iter().map(id_of).collect()
-        };
+        let now = self.order(&snapshot, query).await?;
         let start = start(query, generation)?;
         let page = self.bridge.sequences.page(start.name, generation, &now, start.from, start.count);
         let cursors = start.cursors(query, generation, page.end, page.total);
-        let people = if plain {
-            let by_id: HashMap<_, _> = users.iter().map(|user| (user.id.as_str(), user)).collect();
-            let chosen: Vec<_> = page
-                .ids
-                .iter()
-                .filter_map(|id| by_id.get(id.as_str()).map(|user| Arc::clone(user)))
-                .collect();
-            self.merge_all(&chosen).await?
-        } else {
-            let mut by_id: HashMap<_, _> =
-                people.into_iter().map(|person| (id_of(&person).to_owned(), person)).collect();
-            page.ids.iter().filter_map(|id| by_id.remove(id)).collect()
-        };
+        let people = self.merge_all(people_at(&snapshot, &page.slots)).await?;
         Ok(List { total: page.total, people, before: start.from, cursors })
     }
 
-    /// Everybody, also those whom the walk did not show though the store knows them.
-    async fn complete_snapshot(&self) -> Result<Arc<Snapshot>, Error> {
+    /// Everybody, also those whom Ziflow's pages do not show though the store knows them.
+    async fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
         let directory = &self.bridge.directory;
-        let mut snapshot = directory.everyone(&self.call).await?;
-        let known = self.bridge.store.ids().await?;
-        let missing: Vec<_> = known.iter().filter(|id| !snapshot.accounts_for(id)).collect();
-        for id in missing {
-            let email = self.bridge.store.person(id).await?.and_then(|row| key(&row, ZIFLOW_EMAIL));
-            match directory.known_person(&self.call, id, email.as_deref()).await {
-                Ok(user) => {
-                    directory.account_for(&self.call, id, Some(&user));
-                    // Here as well: the directory may keep the snapshot for no time at all.
-                    Arc::make_mut(&mut snapshot).put(&user);
-                }
-                Err(ziflow::error::Error::NotFound) => {
-                    warn!(id, "a person the bridge knew is gone from Ziflow");
-                    directory.account_for(&self.call, id, None);
-                }
-                Err(error) => return Err(error.into()),
+        loop {
+            let known = if directory.walk_is_due() {
+                let known = self.bridge.store.everybody(ZIFLOW_EMAIL).await?;
+                Some(known.into_iter().map(|(id, email)| Known { id, email }).collect())
+            } else {
+                None
+            };
+            if let Some(snapshot) = directory.everyone(&self.call, known).await? {
+                return Ok(snapshot);
             }
         }
-        Ok(snapshot)
     }
 
-    async fn merge_all(&self, people: &[Arc<User>]) -> Result<Vec<Resource>, Error> {
+    /// Where those stand whom the query means, in its order. Nothing but the page is kept of them: a list of
+    /// everybody may be long.
+    async fn order(&self, snapshot: &Snapshot, query: &Query) -> Result<Vec<Slot>, Error> {
+        let buried = self.bridge.store.tombstones().await?;
+        let buried: BTreeSet<_> = buried.iter().filter_map(|id| snapshot.slot(id)).collect();
+        let there =
+            |slot: &Slot| !buried.contains(slot) || snapshot.person(*slot).is_some_and(|user| user.active);
+        let slots: Vec<Slot> = snapshot.slots().filter(there).collect();
+        if query.filter.is_none() && query.sort.is_none() {
+            return Ok(slots);
+        }
+        let mut found: Vec<(Slot, Option<Value>)> = Vec::new();
+        for some in slots.chunks(AT_ONCE) {
+            let people = self.merge_all(people_at(snapshot, some)).await?;
+            let meant = |person: &Resource| query.filter.as_ref().is_none_or(|filter| filter.matches(person));
+            let key = |person: &Resource| query.sort.as_ref().and_then(|sort| sort.key(person).cloned());
+            let slot = |person: &Resource| snapshot.slot(id_of(person));
+            let meant = people.iter().filter(|person| meant(person));
+            found.extend(meant.filter_map(|person| Some((slot(person)?, key(person)))));
+        }
+        if let Some(sort) = &query.sort {
+            found.sort_by(|(_, a), (_, b)| sort.compare(a.as_ref(), b.as_ref()));
+        }
+        Ok(found.into_iter().map(|(slot, _)| slot).collect())
+    }
+
+    async fn merge_all(&self, people: Vec<User>) -> Result<Vec<Resource>, Error> {
         let ids = people.iter().map(|user| user.id.clone()).collect();
         let rows = self.bridge.store.people(ids).await?;
         let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
-        let merged = people.iter().map(|user| {
+        let merged = people.into_iter().map(|user| {
             let row = rows.remove(&user.id);
-            self.bridge.representation(&self.merge(User::clone(user), row))
+            self.bridge.representation(&self.merge(user, row))
         });
         Ok(merged.collect())
     }
+}
+
+fn people_at(snapshot: &Snapshot, slots: &[Slot]) -> Vec<User> {
+    slots.iter().filter_map(|slot| snapshot.person(*slot)).collect()
 }
 
 /// Nobody is no failure here.

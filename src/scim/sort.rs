@@ -49,20 +49,23 @@ impl Sort {
 
     /// Sorts; who has no value comes last, or first when descending. Equals keep their order.
     pub fn apply(&self, resources: &mut [Resource]) {
-        resources.sort_by(|a, b| {
-            let order = match (self.key(a), self.key(b)) {
-                // Of unlike kinds one comes first: sorting needs an answer for any two.
-                (Some(a), Some(b)) => kind(a)
-                    .cmp(&kind(b))
-                    .then_with(|| compare::order(self.path.leaf(), a, b).unwrap_or(Ordering::Equal)),
-                (a, b) => a.is_none().cmp(&b.is_none()),
-            };
-            if self.descending { order.reverse() } else { order }
-        });
+        resources.sort_by(|a, b| self.compare(self.key(a), self.key(b)));
     }
 
-    /// Of several values the primary one, or else the first.
-    fn key<'a>(&self, resource: &'a Resource) -> Option<&'a Value> {
+    /// How two stand to each other by what `key` says of them.
+    pub fn compare(&self, a: Option<&Value>, b: Option<&Value>) -> Ordering {
+        let order = match (a, b) {
+            // Of unlike kinds one comes first: sorting needs an answer for any two.
+            (Some(a), Some(b)) => kind(a)
+                .cmp(&kind(b))
+                .then_with(|| compare::order(self.path.leaf(), a, b).unwrap_or(Ordering::Equal)),
+            (a, b) => a.is_none().cmp(&b.is_none()),
+        };
+        if self.descending { order.reverse() } else { order }
+    }
+
+    /// What the resource is sorted by: of several values the primary one, or else the first.
+    pub fn key<'a>(&self, resource: &'a Resource) -> Option<&'a Value> {
         let several = resource.attribute(&self.path).and_then(Value::as_array);
         let primary = several
             .and_then(|values| values.iter().find(|value| value.get("primary") == Some(&Value::Bool(true))));

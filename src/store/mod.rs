@@ -133,9 +133,9 @@ impl Store {
         .await
     }
 
-    /// The ids of everybody in the store.
-    pub async fn ids(&self) -> Result<Vec<String>, Error> {
-        self.run(|connection| sqlite::ids(connection)).await
+    /// The ids of everybody in the store, each with their key of this kind.
+    pub async fn everybody(&self, kind: &'static str) -> Result<Vec<(String, Option<String>)>, Error> {
+        self.run(move |connection| sqlite::everybody(connection, kind)).await
     }
 
     /// The ids of the people with this key.

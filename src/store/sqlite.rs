@@ -153,8 +153,12 @@ fn keys(connection: &Connection, id: &str) -> Result<Vec<(String, String)>, Erro
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn ids(connection: &Connection) -> Result<Vec<String>, Error> {
-    texts(connection, "SELECT id FROM people ORDER BY id", &[])
+pub(super) fn everybody(connection: &Connection, kind: &str) -> Result<Vec<(String, Option<String>)>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, (SELECT value FROM keys WHERE kind = ?1 AND keys.id = people.id) FROM people ORDER BY id",
+    )?;
+    let rows = statement.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn find(connection: &Connection, kind: &str, value: &str) -> Result<Vec<String>, Error> {

@@ -35,4 +35,14 @@ impl Cache {
         }
         self.people.insert(user.id.clone(), (user.clone(), seen));
     }
+
+    /// A page has shown these people: who is kept otherwise is forgotten, if the page is the newer word.
+    pub(super) fn forget_others(&mut self, users: &[User], asked: Instant) {
+        for user in users {
+            let other = |(kept, seen): &(User, Instant)| *seen < asked && kept != user;
+            if self.people.get(&user.id).is_some_and(other) {
+                self.people.remove(&user.id);
+            }
+        }
+    }
 }

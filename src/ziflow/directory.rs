@@ -1,26 +1,23 @@
-//! Everybody in the account, read rarely: single people kept for some seconds, and the walk over all pages,
-//! shared between concurrent readers and kept while somebody pages through it.
+//! People in the account, read rarely: each one is kept for some seconds. All of them together are `everyone.rs`.
 //!
 //! Nobody is served from here after a write of ours: writes go through (`wrote`, `removed`).
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep};
 
 use crate::ziflow::cache::{ABSENCE_SECS, Cache, WRITTEN_LATELY};
 use crate::ziflow::client::Client;
 use crate::ziflow::error::Error;
+use crate::ziflow::everyone::{Contradiction, Listing};
+use crate::ziflow::flights::Flights;
 use crate::ziflow::model::{Fields, User};
 use crate::ziflow::rehearsal;
-use crate::ziflow::snapshot::{Snapshot, Write};
-use crate::ziflow::transport::{ApiKey, Call, KeyNumber};
-
-/// When a reader is told to ask again while the walk goes on.
-const WALK_RETRY_SECS: u64 = 5;
+use crate::ziflow::snapshot::Write;
+use crate::ziflow::transport::{ApiKey, Call};
 
 /// `ziflow.*` of the settings, as far as they concern what is kept.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,33 +38,25 @@ pub enum Who<'a> {
 
 #[derive(Debug)]
 pub struct Directory {
-    client: Arc<Client>,
-    settings: Settings,
-    cache: Mutex<Cache>,
-    listing: Mutex<Listing>,
-}
-
-/// None until the walk has ended.
-type Walked = Option<Result<Arc<Snapshot>, Error>>;
-
-#[derive(Debug)]
-enum Listing {
-    None,
-    Walking {
-        done: watch::Receiver<Walked>,
-        /// What was written meanwhile, to be put on top of what the walk saw.
-        writes: Vec<Write>,
-    },
-    Ready {
-        snapshot: Arc<Snapshot>,
-        used: Instant,
-    },
+    pub(super) client: Arc<Client>,
+    pub(super) settings: Settings,
+    pub(super) cache: Mutex<Cache>,
+    flights: Flights,
+    pub(super) listing: Mutex<Listing>,
+    /// Whom a walk has looked for in vain, and when.
+    pub(super) nowhere: Mutex<HashMap<String, Instant>>,
 }
 
 impl Directory {
     pub fn new(client: Arc<Client>, settings: Settings) -> Arc<Self> {
-        let (cache, listing) = (Mutex::default(), Mutex::new(Listing::None));
-        Arc::new(Self { client, settings, cache, listing })
+        Arc::new(Self {
+            client,
+            settings,
+            cache: Mutex::default(),
+            flights: Flights::default(),
+            listing: Mutex::new(Listing::None),
+            nowhere: Mutex::default(),
+        })
     }
 
     pub fn client(&self) -> &Client {
@@ -82,6 +71,7 @@ impl Directory {
         cache.people.clear();
         cache.absent.clear();
         drop(cache);
+        self.nowhere().clear();
         match &mut *self.listing() {
             // The walk notices by itself that the key has changed.
             Listing::Walking { writes, .. } => writes.clear(),
@@ -91,10 +81,16 @@ impl Directory {
 
     /// The person with this id, at most `read_cache_ttl_secs` old.
     pub async fn by_id(&self, call: &Call, id: &str) -> Result<User, Error> {
+        self.final_word(call, id, self.shown(call, id).await)
+    }
+
+    async fn shown(&self, call: &Call, id: &str) -> Result<User, Error> {
         if let Some(user) = self.cached(|user| user.id == id, Some(id)) {
             return Ok(user);
         }
-        self.fresh_by_id(call, id).await
+        let writes = self.cache().writes;
+        let read = Box::pin(self.fresh_by_id(call, id));
+        self.flights.share(format!("id {id}"), writes, call, read).await
     }
 
     /// The person with this id, as Ziflow shows them now.
@@ -115,7 +111,9 @@ impl Directory {
         if let Some(user) = self.cached(|user| user.email.to_lowercase() == email, None) {
             return Ok(user);
         }
-        self.fresh_by_email(call, &email).await
+        let writes = self.cache().writes;
+        let read = Box::pin(self.fresh_by_email(call, &email));
+        self.flights.share(format!("email {email}"), writes, call, read).await
     }
 
     /// The person with this address, as Ziflow shows them now.
@@ -141,18 +139,28 @@ impl Directory {
     /// A person the bridge has known, who may be hidden because they are inactive: looked for among the
     /// contacts and by address before they are called gone.
     pub async fn known_person(&self, call: &Call, id: &str, email: Option<&str>) -> Result<User, Error> {
-        match self.by_id(call, id).await {
+        let found = match self.shown(call, id).await {
             Err(Error::NotFound) => self.hidden_person(call, id, email).await,
             other => other,
-        }
+        };
+        self.final_word(call, id, found)
     }
 
     /// The same, as Ziflow shows them now.
     pub async fn fresh_known_person(&self, call: &Call, id: &str, email: &str) -> Result<User, Error> {
-        match self.fresh_by_id(call, id).await {
+        let found = match self.fresh_by_id(call, id).await {
             Err(Error::NotFound) => self.hidden_person(call, id, Some(email)).await,
             other => other,
+        };
+        self.final_word(call, id, found)
+    }
+
+    /// Whoever has been looked for everywhere and is nowhere leaves the list of everybody as well.
+    fn final_word(&self, call: &Call, id: &str, found: Result<User, Error>) -> Result<User, Error> {
+        if found == Err(Error::NotFound) {
+            self.contradict(call, Contradiction::Gone(id));
         }
+        found
     }
 
     async fn hidden_person(&self, call: &Call, id: &str, email: Option<&str>) -> Result<User, Error> {
@@ -161,7 +169,11 @@ impl Directory {
         }
         match self.client.contact_by_id(call, id).await {
             Err(Error::NotFound) => {}
-            other => return other,
+            Ok(contact) => {
+                self.contradict(call, Contradiction::Other(&contact));
+                return Ok(contact);
+            }
+            Err(error) => return Err(error),
         }
         let Some(email) = email else { return Err(Error::NotFound) };
         let user = self.by_email(call, email).await?;
@@ -260,124 +272,6 @@ impl Directory {
         }
     }
 
-    /// Everybody. The walk outlives the request that began it: who cannot wait is told when to ask again.
-    pub async fn everyone(self: &Arc<Self>, call: &Call) -> Result<Arc<Snapshot>, Error> {
-        loop {
-            let mut done = match self.listing_or_walk() {
-                Ok(snapshot) => return Ok(snapshot),
-                Err(done) => done,
-            };
-            let walked = timeout_at(call.deadline(), done.wait_for(Option::is_some)).await;
-            match walked {
-                Err(_elapsed) => {
-                    return Err(Error::Walking { retry_after: Duration::from_secs(WALK_RETRY_SECS) });
-                }
-                // Whoever waited for this walk is served from it, however short it is kept.
-                Ok(Ok(walked)) => {
-                    if let Some(outcome) = &*walked {
-                        return outcome.clone();
-                    }
-                }
-                // The walk died without a word: begin again.
-                Ok(Err(_closed)) => {}
-            }
-        }
-    }
-
-    /// Whether the snapshot of this generation is still kept.
-    pub fn keeps(&self, generation: u64) -> bool {
-        match &*self.listing() {
-            Listing::Ready { snapshot, used } => {
-                snapshot.generation() == generation
-                    && used.elapsed() < Duration::from_secs(self.settings.directory_ttl_secs)
-            }
-            Listing::None | Listing::Walking { .. } => false,
-        }
-    }
-
-    /// Notes that a person whom the walk did not show has been found, or is gone.
-    pub fn account_for(&self, call: &Call, id: &str, found: Option<&User>) {
-        if self.client.has_outdated(call) {
-            return;
-        }
-        self.write(match found {
-            Some(user) => Write::Put(Box::new(user.clone())),
-            None => Write::Remove(id.to_owned()),
-        });
-    }
-
-    fn listing_or_walk(self: &Arc<Self>) -> Result<Arc<Snapshot>, watch::Receiver<Walked>> {
-        let mut listing = self.listing();
-        match &mut *listing {
-            Listing::Ready { snapshot, used }
-                if used.elapsed() < Duration::from_secs(self.settings.directory_ttl_secs) =>
-            {
-                *used = Instant::now();
-                Ok(Arc::clone(snapshot))
-            }
-            // A closed channel is a walk that died: without this check its readers would spin.
-            Listing::Walking { done, .. } if done.has_changed().is_ok() => Err(done.clone()),
-            Listing::None | Listing::Walking { .. } | Listing::Ready { .. } => {
-                let (sender, done) = watch::channel(None);
-                *listing = Listing::Walking { done: done.clone(), writes: Vec::new() };
-                let directory = Arc::clone(self);
-                drop(tokio::spawn(async move {
-                    let outcome = directory.walk_and_keep().await;
-                    drop(sender.send(Some(outcome)));
-                }));
-                Err(done)
-            }
-        }
-    }
-
-    async fn walk_and_keep(&self) -> Result<Arc<Snapshot>, Error> {
-        loop {
-            let key = self.client.key_number();
-            let walked = Snapshot::read(&self.client).await;
-            if let Some(outcome) = self.keep_walk(key, walked) {
-                return outcome;
-            }
-        }
-    }
-
-    /// None when the key has changed during the walk: its pages may be of two accounts.
-    fn keep_walk(
-        &self,
-        key: KeyNumber,
-        walked: Result<Snapshot, Error>,
-    ) -> Option<Result<Arc<Snapshot>, Error>> {
-        // The key changes before the listing is told, so behind this lock it cannot change unseen.
-        let mut listing = self.listing();
-        if self.client.key_number() != key {
-            return None;
-        }
-        let before = std::mem::replace(&mut *listing, Listing::None);
-        let mut snapshot = match walked {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                warn!(%error, "the list of people could not be read");
-                return Some(Err(error));
-            }
-        };
-        if let Listing::Walking { writes, .. } = before {
-            for write in writes {
-                write.apply(&mut snapshot);
-            }
-        }
-        debug!(people = snapshot.len(), "the list of people is read");
-        let snapshot = Arc::new(snapshot);
-        *listing = Listing::Ready { snapshot: Arc::clone(&snapshot), used: Instant::now() };
-        Some(Ok(snapshot))
-    }
-
-    fn write(&self, write: Write) {
-        match &mut *self.listing() {
-            Listing::None => {}
-            Listing::Walking { writes, .. } => writes.push(write),
-            Listing::Ready { snapshot, .. } => write.apply(Arc::make_mut(snapshot)),
-        }
-    }
-
     fn cached(&self, is: impl Fn(&User) -> bool, id: Option<&str>) -> Option<User> {
         let cache = self.cache();
         let fresh = |(user, since): &&(User, Instant)| since.elapsed() < self.cache_ttl() && is(user);
@@ -388,10 +282,13 @@ impl Directory {
         entry.map(|(user, _)| user.clone())
     }
 
+    /// Keeps what a read has shown, unless something was written meanwhile.
     fn keep(&self, call: &Call, user: &User, writes: u64) {
         let mut cache = self.cache();
         if cache.writes == writes {
             cache.keep(user, call.last_left(), self.cache_ttl());
+            drop(cache);
+            self.contradict(call, Contradiction::Other(user));
         }
     }
 
@@ -401,9 +298,5 @@ impl Directory {
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn listing(&self) -> MutexGuard<'_, Listing> {
-        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

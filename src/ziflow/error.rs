@@ -31,8 +31,8 @@ pub enum Error {
     Nonsense { reason: String },
     /// A write was sent and its outcome is not known.
     Unknown { reason: String },
-    /// The directory is still being read.
-    Walking { retry_after: Duration },
+    /// The directory is still being read: so many people so far, and what keeps it from going on.
+    Walking { people: usize, trouble: Option<Box<Error>>, retry_after: Duration },
 }
 
 impl Error {
@@ -63,7 +63,12 @@ impl fmt::Display for Error {
             Self::Unknown { reason } => {
                 write!(f, "a write was sent to Ziflow and its outcome is not known: {reason}")
             }
-            Self::Walking { .. } => f.write_str("the list of people is still being read from Ziflow"),
+            Self::Walking { people, trouble, .. } => {
+                write!(f, "the list of people is still being read from Ziflow, {people} so far")?;
+                trouble
+                    .as_ref()
+                    .map_or(Ok(()), |trouble| write!(f, "; at the moment it waits, because {trouble}"))
+            }
         }
     }
 }

@@ -215,6 +215,20 @@ impl User {
         })
     }
 
+    /// What `from_json` reads, without the id and `proofing_defaults`.
+    pub fn to_json(&self) -> Value {
+        let mut object: Map<String, Value> =
+            self.fields.iter().map(|(field, value)| (field.name().to_owned(), value.to_json())).collect();
+        object.insert("email".to_owned(), self.email.as_str().into());
+        if !self.active {
+            object.insert("active".to_owned(), false.into());
+        }
+        if self.account_owner {
+            object.insert("account_owner".to_owned(), true.into());
+        }
+        Value::Object(object)
+    }
+
     /// Reads a contact object (`/contacts`), which is how a deactivated user may still be seen. Who is no user
     /// has no licence and is shown as inactive; that they cannot sign in is not said by it.
     pub fn from_contact_json(value: &Value) -> Option<Self> {

@@ -87,6 +87,11 @@ impl Sender {
         proven.is_some_and(|proven| proven.elapsed() < self.proof_ttl)
     }
 
+    /// Whether that was after this moment.
+    pub(super) fn proven_since(&self, moment: Instant) -> bool {
+        self.standing().proven.is_some_and(|proven| proven > moment)
+    }
+
     /// Whether the last word about the key was a refusal.
     pub(super) fn key_refused(&self) -> bool {
         self.standing().refused

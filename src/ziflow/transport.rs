@@ -26,6 +26,9 @@ const MESSAGE_CHARS: usize = 500;
 /// Everything but the unreserved characters of RFC 3986, so that no id can end its path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// A page holds a hundred people and nobody waits for it alone: it may take so many times as long as other calls.
+const PAGE_TIMEOUTS: u32 = 3;
+
 /// How the key travels.
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
@@ -97,7 +100,26 @@ impl Call {
 
     /// When the last request left; now if none has.
     pub(super) fn last_left(&self) -> Instant {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
+        self.left().unwrap_or_else(Instant::now)
+    }
+
+    /// Whether Ziflow has been asked, by this call or by an equal one that it shared.
+    pub fn has_asked(&self) -> bool {
+        self.left().is_some()
+    }
+
+    /// Another call has brought what this one wanted.
+    pub(super) fn has_learned_from(&self, other: &Self) {
+        if let Some(key) = other.key.get() {
+            self.keep_to(*key);
+        }
+        let left = other.left();
+        let mut own = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *own = (*own).max(left);
+    }
+
+    fn left(&self) -> Option<Instant> {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From here on this key and no other.
@@ -231,7 +253,8 @@ impl Transport {
         if request.method != Method::GET {
             call.keep_to(key.0);
         }
-        let end = call.deadline.min(Instant::now() + self.timeout);
+        let timeout = if call.is_listing { self.timeout * PAGE_TIMEOUTS } else { self.timeout };
+        let end = call.deadline.min(Instant::now() + timeout);
         call.made.fetch_add(1, Ordering::Relaxed);
         *call.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit.left());
         match timeout_at(end, self.send(&key, permit.left(), request)).await {
