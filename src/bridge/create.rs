@@ -39,6 +39,7 @@ impl Users<'_> {
     /// Makes a person. One call when all is well; see `send` for what follows a lost answer.
     pub async fn create(&self, resource: Resource) -> Result<Resource, Error> {
         let creation = self.creation(resource)?;
+        self.bridge.recognise_account(&self.call).await?;
         // Always in this order, and both before the lock of an id: no two creates can wait for each other.
         let names = [format!("name {}", fold(&creation.user_name)), format!("address {}", creation.email)];
         let [name, address] = &names;

@@ -89,6 +89,7 @@ impl Users<'_> {
 
     /// The people a query means.
     pub async fn list(&self, query: &Query) -> Result<List, Error> {
+        self.bridge.recognise_account(&self.call).await?;
         let filter = query.filter.as_ref();
         match filter.and_then(pin) {
             Some(pin) => {
@@ -114,6 +115,7 @@ impl Users<'_> {
                  it forgets the id",
             ));
         }
+        self.bridge.recognise_account(&self.call).await?;
         let calls = self.call.made();
         let row = self.bridge.store.person(id).await?;
         let tombstone = self.bridge.store.tombstone(id).await?;

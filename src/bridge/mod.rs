@@ -4,6 +4,8 @@
 //! read merges the two. A write goes to Ziflow first and to the store after it, each step repeatable, so that a
 //! half-done request is finished by Entra's retry.
 
+mod account;
+pub mod brake;
 mod create;
 pub mod error;
 mod find;
@@ -16,7 +18,8 @@ mod upstream;
 mod users;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,8 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
+use crate::bridge::account::Account;
+pub use crate::bridge::account::Unrecognised;
 use crate::bridge::in_force::InForce;
 use crate::bridge::lock::Locks;
 use crate::bridge::pages::Sequences;
@@ -31,7 +36,6 @@ use crate::bridge::plan::{Granted, OnDeactivate, OnEmailChange, Protection};
 use crate::bridge::record::{Event, Record};
 use crate::mapping::Mapping;
 use crate::mapping::memory::Memory;
-use crate::scim::error::Error as ScimError;
 use crate::scim::resource::{Meta, Resource};
 use crate::scim::schema::{ENTERPRISE_USER, USER_TYPE};
 use crate::scim::version::Conditions;
@@ -86,6 +90,7 @@ pub struct Policy {
     pub on_email_change: OnEmailChange,
     pub invitation: Invitation,
     pub protected_emails: Vec<String>,
+    pub max_deactivations_per_hour: u32,
     pub dry_run: bool,
 }
 
@@ -137,11 +142,13 @@ pub struct Component {
     pub detail: String,
 }
 
-/// Whether a part can do its work; unknown until it has been used.
+/// Whether a part can do its work; unknown until it has been used. A part that has tripped waits for an operator, and
+/// the others go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     Fine,
     Unknown,
+    Tripped,
     Failing,
 }
 
@@ -154,8 +161,23 @@ impl Component {
         Self { name, state: Health::Unknown, detail: detail.to_owned() }
     }
 
+    fn tripped(name: &'static str, detail: &str) -> Self {
+        Self { name, state: Health::Tripped, detail: detail.to_owned() }
+    }
+
     fn failing(name: &'static str, detail: &str) -> Self {
         Self { name, state: Health::Failing, detail: detail.to_owned() }
+    }
+}
+
+/// Whether the brake was tripped when it was last looked at.
+#[derive(Debug, Default)]
+struct Tripped(AtomicBool);
+
+impl Tripped {
+    /// What it was before.
+    fn replace(&self, tripped: bool) -> bool {
+        self.0.swap(tripped, Ordering::Relaxed)
     }
 }
 
@@ -173,6 +195,11 @@ pub struct Bridge {
     locks: Locks,
     sequences: Sequences,
     record: Record,
+    /// What is known about the account, and held by whoever finds out.
+    account: Mutex<Account>,
+    recognising: tokio::sync::Mutex<()>,
+    /// Whether the brake was tripped when it was last looked at.
+    tripped: Tripped,
 }
 
 impl fmt::Debug for Bridge {
@@ -224,6 +251,9 @@ impl Bridge {
             locks: Locks::default(),
             sequences: Sequences::default(),
             record: Record::default(),
+            account: Mutex::default(),
+            recognising: tokio::sync::Mutex::default(),
+            tripped: Tripped::default(),
         }
     }
 
@@ -258,11 +288,6 @@ impl Bridge {
         self.record.listen()
     }
 
-    /// Shows that the address and the key are right, so that the log says so before Entra asks.
-    pub async fn prove_key(&self, deadline: Instant) -> Result<(), ScimError> {
-        Ok(self.directory.client().prove(&Call::until(deadline)).await?)
-    }
-
     /// Asks Ziflow again after trouble, so that it ends also while nobody asks the bridge for anything.
     pub async fn look_again(&self, deadline: Instant) {
         let client = self.directory.client();
@@ -272,12 +297,18 @@ impl Bridge {
         }
     }
 
+    /// Whether another key is needed: Ziflow refuses this one, or it is another account's.
+    pub fn needs_another_key(&self) -> bool {
+        self.directory.client().key_refused() || self.foreign_account().is_some()
+    }
+
     /// How the parts are that a request needs. None of it costs a call.
     pub async fn health(&self) -> Vec<Component> {
         let client = self.directory.client();
         let store = self.store.ping().await.err().map(|error| error.to_string());
         let key = match (client.key_refused(), client.key_proven()) {
             (true, _) => Component::failing("key", "Ziflow refuses the API key"),
+            _ if let Some(reason) = self.foreign_account() => Component::failing("key", &reason),
             (false, true) => Component::fine("key", "Ziflow takes the API key"),
             (false, false) => Component::unknown("key", "Ziflow has not been asked yet"),
         };
@@ -306,6 +337,7 @@ impl Bridge {
             key,
             upstream,
             limiter,
+            self.brake_health().await,
         ];
         if self.policy.dry_run {
             parts.push(Component::fine("dry_run", "writes are told in the log and not sent"));

@@ -113,7 +113,7 @@ fn disables_only(fields: &Fields) -> bool {
     fields.len() == 1 && disables(fields)
 }
 
-fn disables(fields: &Fields) -> bool {
+pub(super) fn disables(fields: &Fields) -> bool {
     fields.get(&Field::Active) == Some(&FieldValue::Boolean(false))
 }
 

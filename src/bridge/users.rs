@@ -15,7 +15,7 @@ use crate::bridge::plan::{
     Granted, Plan, Protection, Refusal, Situation, is_tombstone_rename, plan, without_tombstone,
 };
 use crate::bridge::record::Event;
-use crate::bridge::upstream::off;
+use crate::bridge::upstream::{disables, off};
 use crate::bridge::{OnDelete, Seen, State, Users, now, version_of};
 use crate::mapping::apply::{self, Wanted};
 use crate::scim::error::Error;
@@ -74,6 +74,9 @@ impl Users<'_> {
             )),
             OnDelete::Deactivate => self.bury(&seen).await,
             OnDelete::Delete => {
+                if seen.user.active || seen.user.contact {
+                    self.brake(id).await?;
+                }
                 let new_owner = self.bridge.policy.new_owner_id.as_deref();
                 self.bridge.directory.client().delete(&self.call, id, new_owner).await?;
                 self.bridge.directory.removed(id);
@@ -94,6 +97,7 @@ impl Users<'_> {
 
     async fn bury(&self, seen: &Seen) -> Result<(), Error> {
         if seen.user.active || seen.user.contact {
+            self.brake(&seen.user.id).await?;
             match self.bridge.update(&self.call, &seen.user, &off()).await {
                 // Gone meanwhile is what was asked for.
                 Ok(_) | Err(Upstream::NotFound) => {}
@@ -222,6 +226,9 @@ impl Users<'_> {
             seen.user = self.bridge.directory.fresh_known_person(&self.call, id, email).await?;
         }
         let (fields, granted) = self.decide(&seen, wanted)?;
+        if disables(&fields) {
+            self.brake(&seen.user.id).await?;
+        }
         let user = if fields.is_empty() {
             seen.user.clone()
         } else {

@@ -5,12 +5,10 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::Instant;
 
 use crate::bridge::record::Event;
 use crate::cli::entra::Entra;
@@ -19,9 +17,6 @@ use crate::cli::request::Request;
 use crate::cli::stage::{Stage, Trouble};
 use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, mapping_variable, say, serve, show};
 use crate::telemetry::{self, Captured};
-
-/// How long the simulated Ziflow may take to take the key.
-const PROOF_SECS: u64 = 10;
 
 #[derive(Args, Debug)]
 pub(super) struct Explain {
@@ -70,8 +65,6 @@ impl Explain {
         let stage = Stage::set_up(listener, self.config.path().as_deref(), self.variables()).await?;
         show(&stage.failed_examples);
         let entra = Entra::new(stage.ziflow.key())?;
-        let proof = stage.bridge.prove_key(Instant::now() + Duration::from_secs(PROOF_SECS)).await;
-        proof.map_err(|error| error.detail)?;
         let id = match user {
             Some(user) => Some(put_in_place(&stage, &entra, user).await?),
             None => None,

@@ -1,5 +1,6 @@
 //! The commands: the only room that prints.
 
+mod brake;
 mod check;
 mod demo;
 mod entra;
@@ -51,6 +52,8 @@ enum Command {
     Check(check::Check),
     /// Show what a request would do, and why, without an account
     Explain(explain::Explain),
+    /// The brake on mass disabling
+    Brake(brake::Command),
     /// Show the whole cycle between Entra and Ziflow on a simulated Ziflow
     Demo(demo::Demo),
     /// Run the simulated Ziflow alone, for this machine only
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
             Command::Serve(command) => serve::run(&command).await,
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run().await,
+            Command::Brake(command) => command.run().await,
             Command::Demo(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
             Command::Schema(command) => command.run(),

@@ -24,7 +24,7 @@ use crate::ziflow::transport::ApiKey;
 /// How long reading the files may take: a file system that hangs must not end reloading without a word.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a watched file is looked at.
+/// How often a watched file is looked at, and the key's while another key is needed.
 const WATCH: Duration = Duration::from_secs(2);
 
 /// What a reload changes, and what it compares with.
@@ -34,6 +34,7 @@ pub(super) struct Reloader {
     file: Option<PathBuf>,
     fixed: Fixed,
     api_key: SecretString,
+    api_key_file: Option<PathBuf>,
     key_user: Option<String>,
     watch: Option<Watch>,
     bridge: Arc<Bridge>,
@@ -48,6 +49,7 @@ struct Prepared {
     tokens: Tokens,
     /// With the form that headers carry, if it is another key.
     api_key: Option<(SecretString, ApiKey)>,
+    api_key_file: Option<PathBuf>,
     key_user: Option<String>,
     need_restart: Vec<&'static str>,
     warnings: Vec<Report>,
@@ -66,6 +68,7 @@ impl Reloader {
             file,
             fixed: settings.fixed.clone(),
             api_key: settings.connection.api_key.clone(),
+            api_key_file: settings.api_key_file.clone(),
             key_user: settings.bridge.key_user_email.clone(),
             watch: settings.watched.clone().map(|path| Watch::new(path, digest)),
             bridge,
@@ -87,7 +90,10 @@ impl Reloader {
         loop {
             tokio::select! {
                 _ = hangup.recv() => self.reload().await,
-                () = sleep(WATCH), if self.watch.is_some() => self.look().await,
+                () = sleep(WATCH) => {
+                    self.look().await;
+                    self.look_for_key().await;
+                }
             }
         }
     }
@@ -125,6 +131,26 @@ impl Reloader {
         }
     }
 
+    /// Another key in the file heals what a refused one has stopped, without anybody who asks for a reload.
+    async fn look_for_key(&mut self) {
+        let Some(path) = self.api_key_file.clone().filter(|_| self.bridge.needs_another_key()) else {
+            return;
+        };
+        let Some(key) = aside(move || config::read_api_key(&path)).await.flatten() else { return };
+        if key.expose_secret() == self.api_key.expose_secret() {
+            return;
+        }
+        // What no header can carry is told by the reload that somebody will ask for.
+        if let Ok(header) = ApiKey::new(&key) {
+            // Where the key is the token as well, the old one opens nothing any more.
+            if self.door.tokens().are_the_api_key(&self.api_key) {
+                self.door.put(Tokens::of_api_key(&key));
+            }
+            drop(self.put_key(Some((key, header))));
+            info!("the API key is another one now: its file has changed");
+        }
+    }
+
     fn prepare(&self, settings: Settings) -> Result<Prepared, Vec<Report>> {
         let need_restart = self.fixed.changed(&settings.fixed);
         let key = settings.connection.api_key;
@@ -143,6 +169,7 @@ impl Reloader {
             watched: settings.watched,
             tokens: settings.tokens,
             api_key: is_new.then_some((key, header)),
+            api_key_file: settings.api_key_file,
             key_user: settings.bridge.key_user_email,
             need_restart,
             warnings: settings.warnings,
@@ -165,6 +192,7 @@ impl Reloader {
         // Who owns the new key is protected before it is used.
         changed.extend(self.put_key_user(prepared.key_user));
         changed.extend(self.put_key(prepared.api_key));
+        self.api_key_file = prepared.api_key_file;
         if !prepared.need_restart.is_empty() {
             let settings = prepared.need_restart.join(", ");
             warn!(settings, "changed settings need a restart; until then they stay as they were");
@@ -203,7 +231,8 @@ impl Reloader {
         self.api_key = key;
         self.bridge.put_key(header);
         let bridge = Arc::clone(&self.bridge);
-        drop(tokio::spawn(async move { serve::first_look(&bridge).await }));
+        // A key of another account is told in the log and in readiness; until there is a right one, nobody is served.
+        drop(tokio::spawn(async move { drop(serve::first_look(&bridge).await) }));
         Some("API key".to_owned())
     }
 

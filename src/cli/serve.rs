@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Unrecognised};
 use crate::cli::reload::{Reloader, tell};
 use crate::cli::{CONFIG, ConfigFile, FAILED, environment, failed, show};
 use crate::config::{self, Settings};
@@ -23,8 +23,8 @@ use crate::telemetry;
 use crate::ziflow::client::Client;
 use crate::ziflow::directory::Directory;
 
-/// How long the first look at Ziflow may take.
-const FIRST_LOOK_SECS: u64 = 10;
+/// How long the first look at Ziflow may take: nobody is served meanwhile.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(config: &ConfigFile) -> ExitCode {
     // A SIGHUP while the process starts must not end it: it is kept, and reloads once there is something to reload.
@@ -75,6 +75,10 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
     let bridge = assemble(&settings, &tenant_url)?;
     let (stop, stopped) = watch::channel(false);
     stop_on_signal(stop)?;
+    tokio::select! {
+        recognised = first_look(&bridge) => recognised?,
+        () = told(stopped.clone()) => return Ok(()),
+    }
     if let Some(admin) = &admin {
         info!(listen = admin.local_addr().ok().map(tracing::field::display), "ready for monitoring");
     }
@@ -90,12 +94,6 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
             }
         },
         reloader.run(hangup, told(stopped.clone())),
-        async {
-            tokio::select! {
-                () = first_look(&bridge) => {}
-                () = told(stopped.clone()) => {}
-            }
-        },
     );
     info!("stopped");
     Ok(())
@@ -123,11 +121,16 @@ pub(super) async fn bind(address: std::net::SocketAddr, key: &str) -> Result<Tcp
     TcpListener::bind(address).await.map_err(|error| format!("{key}: cannot listen on {address}: {error}"))
 }
 
-/// So that the log says whether Ziflow takes the key before Entra asks.
-pub(super) async fn first_look(bridge: &Bridge) {
-    let deadline = Instant::now() + Duration::from_secs(FIRST_LOOK_SECS);
-    if let Err(error) = bridge.prove_key(deadline).await {
-        warn!(reason = error.detail, "Ziflow cannot be used yet");
+/// So that the log says whether Ziflow takes the key before Entra asks. Fails when the store is another account's; a
+/// Ziflow that cannot tell is asked again by the first request.
+pub(super) async fn first_look(bridge: &Bridge) -> Result<(), String> {
+    match bridge.recognise_account_until(Instant::now() + FIRST_LOOK).await {
+        Ok(()) => Ok(()),
+        Err(Unrecognised::Foreign(reason)) => Err(reason),
+        Err(Unrecognised::Trouble(error)) => {
+            warn!(reason = error.detail, "Ziflow cannot be used yet");
+            Ok(())
+        }
     }
 }
 

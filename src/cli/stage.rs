@@ -64,6 +64,8 @@ impl Stage {
         let url = format!("http://{address}{base_path}");
         let mapping_file = settings.mapping.file.clone();
         let bridge = serve::assemble(&settings, &tenant_url)?;
+        // Else the first request would show what belongs to none of them.
+        serve::first_look(&bridge).await?;
         let failed_examples = settings.warnings.into_iter().filter(Report::is_of_example).collect();
         let (door, limits) = (Arc::new(Door::new(settings.tokens)), settings.server);
         let forever = std::future::pending();

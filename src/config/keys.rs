@@ -119,6 +119,7 @@ pub(super) fn keys() -> Vec<Key> {
         ("policy.on_email_change", Choice(&["keep", "refuse"])),
         ("policy.invitation", Choice(&["email", "none"])),
         ("policy.protected_emails", Emails),
+        ("policy.max_deactivations_per_hour", Integer(0..=1_000_000)),
         ("policy.dry_run", Boolean),
         ("mapping.file", Text),
         ("mapping.watch", Boolean),

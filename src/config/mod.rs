@@ -25,6 +25,7 @@ use crate::config::layer::{Layer, Origin};
 pub use crate::config::mapping::load_mapping;
 pub use crate::config::report::Report;
 use crate::config::report::unreadable;
+pub use crate::config::secrets::read_api_key;
 use crate::server::auth::Tokens;
 use crate::store::Location;
 use crate::yaml::{Problem, Severity};
@@ -46,6 +47,8 @@ pub struct Settings {
     pub admin_listen: Option<SocketAddr>,
     pub tokens: Tokens,
     pub connection: ziflow::transport::Settings,
+    /// The file that the API key comes from, if it comes from one.
+    pub api_key_file: Option<PathBuf>,
     pub client: ziflow::client::Settings,
     pub pace: ziflow::rate_limit::Settings,
     pub directory: ziflow::directory::Settings,
@@ -150,6 +153,7 @@ impl Loader {
             admin_listen: admin_listen?,
             tokens: tokens.unwrap_or_else(|| Tokens::of_api_key(&api_key)),
             connection: ziflow::transport::Settings { api_key, ..self.section("ziflow")? },
+            api_key_file: self.api_key_file(),
             client: self.section("ziflow")?,
             pace: self.section("rate_limit")?,
             directory: self.section("ziflow")?,

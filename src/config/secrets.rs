@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -40,6 +40,11 @@ impl Loader {
             self.report(Severity::Error, setting, &message, &hint);
             Reported
         })
+    }
+
+    /// The file that it comes from, if it comes from one.
+    pub(super) fn api_key_file(&self) -> Option<PathBuf> {
+        self.effective(KEY_FILE).map(|name| self.beside(KEY_FILE, &name))
     }
 
     /// The tokens with which others speak to the bridge; none while no token is configured.
@@ -184,6 +189,13 @@ impl Loader {
         }
         Ok(secret.to_owned())
     }
+}
+
+/// The key in a file that has been found right before, if it still holds one. A file that everybody may change is not
+/// believed.
+pub fn read_api_key(path: &Path) -> Option<SecretString> {
+    let text = fs::read_to_string(path).ok().filter(|_| !matches!(Access::of(path), Access::Write))?;
+    Some(text.trim()).filter(|key| is_graphic(key)).map(|key| key.to_owned().into())
 }
 
 /// What is wrong with a mapping that everybody on this machine may change.

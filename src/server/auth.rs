@@ -25,6 +25,12 @@ impl Tokens {
         Self(vec![("ziflow-api-key".to_owned(), digest(key.expose_secret().as_bytes()))])
     }
 
+    /// Whether the API key is the token.
+    pub fn are_the_api_key(&self, key: &SecretString) -> bool {
+        let of_key = Self::of_api_key(key);
+        self.0 == of_key.0
+    }
+
     pub fn add(&mut self, name: &str, digest: Digest) {
         self.0.push((name.to_owned(), digest));
     }

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use crate::bridge::{Bridge, Component, Health};
 use crate::server::reloads::Reloads;
 
-/// The words for how a part is. Only `failing` makes the bridge not ready: with a stale mapping Entra is served well.
-pub(super) const STATES: [&str; 4] = ["ok", "unknown", "stale", "failing"];
+/// The words for how a part is. Only `failing` makes the bridge not ready: with a stale mapping Entra is served well, and
+/// with a tripped brake all is done but what the brake is there for.
+pub(super) const STATES: [&str; 5] = ["ok", "unknown", "stale", "tripped", "failing"];
 
 /// What readiness is made of.
 #[derive(Debug)]
@@ -88,6 +89,7 @@ fn word(state: Health) -> &'static str {
     match state {
         Health::Fine => "ok",
         Health::Unknown => "unknown",
+        Health::Tripped => "tripped",
         Health::Failing => "failing",
     }
 }

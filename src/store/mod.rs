@@ -1,5 +1,6 @@
 //! What Ziflow cannot hold: each person's resource as Entra last wrote it, what the bridge granted, the people
-//! deleted through the bridge, and the creates whose outcome is not settled yet.
+//! deleted through the bridge, the creates whose outcome is not settled yet, the brake on mass disabling, and the account
+//! that all this belongs to.
 //!
 //! The store keeps texts and JSON and knows neither SCIM nor Ziflow. It is one SQLite file, or memory.
 
@@ -48,6 +49,28 @@ pub struct Intent {
     pub opened: String,
     /// Whether Ziflow had just said that nobody has this address.
     pub seen_absent: bool,
+}
+
+/// The brake on mass disabling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brake {
+    /// Since when it has been tripped, if it is (RFC 3339).
+    pub since: Option<String>,
+    /// How many people's access was taken lately.
+    pub taken: u32,
+}
+
+/// Somebody whose access is about to be taken. Times are seconds since 1970.
+#[derive(Clone, Debug)]
+pub struct Taking {
+    pub id: String,
+    pub at: i64,
+    /// Those before do not count any more.
+    pub after: i64,
+    /// The time as RFC 3339.
+    pub now: String,
+    /// So many may lose their access.
+    pub most: u32,
 }
 
 /// Where the store is.
@@ -99,19 +122,29 @@ impl From<serde_json::Error> for Error {
 /// The store. Every method is one transaction.
 #[derive(Clone, Debug)]
 pub struct Store {
-    connection: Arc<Mutex<Connection>>,
+    open: Arc<Mutex<sqlite::Open>>,
 }
 
 impl Store {
     /// Opens the store, making the file (0600) and its tables where they are missing. A file that another
     /// process holds, or that a newer version wrote, is refused.
     pub fn open(location: &Location) -> Result<Self, Error> {
-        Ok(Self { connection: Arc::new(Mutex::new(sqlite::open(location)?)) })
+        Ok(Self::of(sqlite::open(location)?))
     }
 
     /// What the store holds, for a dry run: in memory, and the store itself stays as it is.
     pub fn open_copy(location: &Location) -> Result<Self, Error> {
-        Ok(Self { connection: Arc::new(Mutex::new(sqlite::open_copy(location)?)) })
+        Ok(Self::of(sqlite::open_copy(location)?))
+    }
+
+    /// The store that a service may be using at this moment, for the commands of its operator. It must have been made
+    /// by this version.
+    pub fn open_beside(location: &Location) -> Result<Self, Error> {
+        Ok(Self::of(sqlite::open_beside(location)?))
+    }
+
+    fn of(open: sqlite::Open) -> Self {
+        Self { open: Arc::new(Mutex::new(open)) }
     }
 
     /// Whether the store still answers.
@@ -191,14 +224,38 @@ impl Store {
         self.run(move |connection| sqlite::close_intent(connection, &email)).await
     }
 
+    /// The ids of the accounts that the store may belong to; none until it has been told.
+    pub async fn accounts(&self) -> Result<Vec<String>, Error> {
+        self.run(|connection| sqlite::accounts(connection)).await
+    }
+
+    pub async fn put_accounts(&self, ids: Vec<String>) -> Result<(), Error> {
+        self.run(move |connection| sqlite::put_accounts(connection, &ids)).await
+    }
+
+    /// How the brake is, counting from this moment (seconds since 1970).
+    pub async fn brake(&self, after: i64) -> Result<Brake, Error> {
+        self.run(move |connection| sqlite::brake(connection, after)).await
+    }
+
+    /// Counts somebody whose access is about to be taken, or trips the brake if they are one too many. How it is then.
+    pub async fn take_access(&self, taking: Taking) -> Result<Brake, Error> {
+        self.run(move |connection| sqlite::take_access(connection, &taking)).await
+    }
+
+    /// Lets the brake go, and counts from nothing again. Whether it had tripped.
+    pub async fn release_brake(&self) -> Result<bool, Error> {
+        self.run(sqlite::release_brake).await
+    }
+
     /// SQLite blocks, so it runs beside the workers of the runtime, one statement at a time.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let connection = Arc::clone(&self.connection);
+        let open = Arc::clone(&self.open);
         let done = tokio::task::spawn_blocking(move || {
-            work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
+            work(&mut open.lock().unwrap_or_else(PoisonError::into_inner).connection)
         });
         done.await.map_err(|error| Error(error.to_string()))?
     }

@@ -1,21 +1,26 @@
 //! The store's tables in SQLite.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use crate::store::{Error, Intent, Location, Person, Tombstone};
+use crate::store::{Brake, Error, Intent, Location, Person, Taking, Tombstone};
 
-/// Raised with every change of the tables; `migrate` leads from each one to the next.
-const VERSION: i64 = 1;
+/// How long a statement waits for another process's.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const HELD: &str = "another process holds the file; stop it, or give this one its own `store.url`";
 
-const TABLES: &str = "
+/// How the tables came to be what they are, step by step; a file carries the number of its last step. A step that has
+/// been released is never changed.
+const STEPS: &[&str] = &[PEOPLE, BRAKE_AND_ACCOUNT];
+
+const PEOPLE: &str = "
     CREATE TABLE people (
         id TEXT PRIMARY KEY,
         resource TEXT NOT NULL,
@@ -44,12 +49,57 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-pub(super) fn open(location: &Location) -> Result<Connection, Error> {
-    let connection = match location {
-        Location::Memory => Connection::open_in_memory()?,
-        Location::File(path) => open_file(path)?,
+const BRAKE_AND_ACCOUNT: &str = "
+    CREATE TABLE access_taken (
+        id TEXT PRIMARY KEY,
+        at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE brake (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        since TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE accounts (id TEXT PRIMARY KEY) STRICT;
+";
+
+/// An open store.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) connection: Connection,
+    #[expect(dead_code, reason = "held as long as the store is open, and let go after the connection")]
+    lock: Option<File>,
+}
+
+pub(super) fn open(location: &Location) -> Result<Open, Error> {
+    let (connection, lock) = match location {
+        Location::Memory => (Connection::open_in_memory()?, None),
+        Location::File(path) => open_file(path).map(|(connection, lock)| (connection, Some(lock)))?,
     };
-    prepare(connection)
+    Ok(Open { connection: prepare(connection)?, lock })
+}
+
+/// The file that a service may be using at this moment.
+pub(super) fn open_beside(location: &Location) -> Result<Open, Error> {
+    let Location::File(path) = location else {
+        return Err(Error(
+            "it is in the service's memory (store.url), which no other process can see".to_owned(),
+        ));
+    };
+    let told = |error: rusqlite::Error| held(path, &error);
+    if !path.try_exists().map_err(|error| Error(format!("{}: {error}", path.display())))? {
+        return Err(Error(format!("{}: there is no such file", path.display())));
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(told)?;
+    connection.busy_timeout(PATIENCE)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(told)?;
+    if usize::try_from(version) != Ok(STEPS.len()) {
+        return Err(Error(format!(
+            "{}: it was written by another version of the bridge (tables {version}, this one knows {}); start the \
+             service with this version first",
+            path.display(),
+            STEPS.len()
+        )));
+    }
+    Ok(Open { connection, lock: None })
 }
 
 fn prepare(mut connection: Connection) -> Result<Connection, Error> {
@@ -59,12 +109,14 @@ fn prepare(mut connection: Connection) -> Result<Connection, Error> {
 }
 
 /// What the file holds, in memory; nothing when there is no file. The file stays as it is.
-pub(super) fn open_copy(location: &Location) -> Result<Connection, Error> {
+pub(super) fn open_copy(location: &Location) -> Result<Open, Error> {
     let mut copy = Connection::open_in_memory()?;
+    let mut lock = None;
     if let Location::File(path) = location
         && path.try_exists().map_err(|error| Error(format!("{}: {error}", path.display())))?
     {
         let told = |error: rusqlite::Error| held(path, &error);
+        lock = Some(lock_file(path, OpenOptions::new().read(true))?);
         let original = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(told)?;
         // After a crash the newest changes are still in the log beside the file: they are read there and left there.
         // Where there is none, the one that opening makes has to go again.
@@ -78,22 +130,32 @@ pub(super) fn open_copy(location: &Location) -> Result<Connection, Error> {
             return Err(Error(format!("{}: {HELD}", path.display())));
         }
     }
-    prepare(copy)
+    Ok(Open { connection: prepare(copy)?, lock })
 }
 
-fn open_file(path: &Path) -> Result<Connection, Error> {
-    let told = |error: &dyn std::fmt::Display| Error(format!("{}: {error}", path.display()));
+fn open_file(path: &Path) -> Result<(Connection, File), Error> {
     // SQLite would make the file readable by everyone: it holds personal data.
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| told(&error))?;
-    let connection = Connection::open(path).map_err(|error| told(&error))?;
-    // One process per file: a second one would not see what the first keeps in memory. Under WAL the lock
-    // is taken by the first read.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(|error| told(&error))?;
+    let lock = lock_file(path, OpenOptions::new().create(true).append(true).mode(0o600))?;
     let held = |error: rusqlite::Error| held(path, &error);
+    let connection = Connection::open(path).map_err(held)?;
+    // A command of the operator may look into the file, or release the brake, at the same moment.
+    connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(held)?;
     // An intent that a power cut could lose would be no intent.
     connection.pragma_update(None, "synchronous", "FULL").map_err(held)?;
-    Ok(connection)
+    Ok((connection, lock))
+}
+
+/// One service per file: a second one would not see what the first keeps in memory. SQLite's own locks are of another
+/// kind and not in the way. The file must stay open: closing it would end SQLite's locks as well.
+fn lock_file(path: &Path, options: &OpenOptions) -> Result<File, Error> {
+    let told = |error: &dyn std::fmt::Display| Error(format!("{}: {error}", path.display()));
+    let file = options.open(path).map_err(|error| told(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(told(&HELD)),
+        Err(TryLockError::Error(error)) => Err(told(&error)),
+    }
 }
 
 /// SQLite's own files have the name of the database with something added.
@@ -111,18 +173,17 @@ fn held(path: &Path, error: &rusqlite::Error) -> Error {
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        0 => {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        VERSION => {}
-        newer => {
-            return Err(Error(format!(
-                "it was written by a newer version of the bridge (tables {newer}, this one knows {VERSION})"
-            )));
-        }
+    let missing = usize::try_from(version).ok().and_then(|version| STEPS.get(version..));
+    let missing = missing.ok_or_else(|| {
+        Error(format!(
+            "it was written by a newer version of the bridge (tables {version}, this one knows {})",
+            STEPS.len()
+        ))
+    })?;
+    for step in missing {
+        transaction.execute_batch(step)?;
     }
+    transaction.pragma_update(None, "user_version", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
     Ok(transaction.commit()?)
 }
 
@@ -250,6 +311,54 @@ pub(super) fn close_intent(connection: &Connection, email: &str) -> Result<(), E
     Ok(())
 }
 
+/// The accounts that the store may belong to: one, or several that nothing has told apart yet.
+pub(super) fn accounts(connection: &Connection) -> Result<Vec<String>, Error> {
+    texts(connection, "SELECT id FROM accounts ORDER BY id", &[])
+}
+
+pub(super) fn put_accounts(connection: &mut Connection, ids: &[String]) -> Result<(), Error> {
+    let transaction = connection.transaction()?;
+    transaction.execute("DELETE FROM accounts", [])?;
+    for id in ids {
+        transaction.execute("INSERT INTO accounts (id) VALUES (?1)", [id])?;
+    }
+    Ok(transaction.commit()?)
+}
+
+pub(super) fn brake(connection: &Connection, after: i64) -> Result<Brake, Error> {
+    let since = connection.query_row("SELECT since FROM brake", [], |row| row.get(0)).optional()?;
+    let count = "SELECT count(*) FROM access_taken WHERE at > ?1";
+    let taken = connection.prepare_cached(count)?.query_row([after], |row| row.get(0))?;
+    Ok(Brake { since, taken })
+}
+
+pub(super) fn take_access(connection: &mut Connection, taking: &Taking) -> Result<Brake, Error> {
+    let Taking { id, at, after, now, most } = taking;
+    // Another process may release the brake at this moment.
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    transaction.execute("DELETE FROM access_taken WHERE at <= ?1", [after])?;
+    let before = brake(&transaction, *after)?;
+    let known = "SELECT 1 FROM access_taken WHERE id = ?1";
+    let known = transaction.prepare_cached(known)?.exists([id])?;
+    if before.since.is_none() && !known && before.taken >= *most {
+        transaction.execute("INSERT INTO brake (only, since) VALUES (1, ?1)", [now])?;
+    } else if before.since.is_none() {
+        transaction
+            .execute("INSERT OR IGNORE INTO access_taken (id, at) VALUES (?1, ?2)", params![id, at])?;
+    }
+    let brake = brake(&transaction, *after)?;
+    transaction.commit()?;
+    Ok(brake)
+}
+
+pub(super) fn release_brake(connection: &mut Connection) -> Result<bool, Error> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let tripped = transaction.execute("DELETE FROM brake", [])? > 0;
+    transaction.execute("DELETE FROM access_taken", [])?;
+    transaction.commit()?;
+    Ok(tripped)
+}
+
 fn texts(connection: &Connection, query: &str, values: &[&str]) -> Result<Vec<String>, Error> {
     let mut statement = connection.prepare_cached(query)?;
     let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
@@ -279,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_person_comes_back_and_is_found_by_their_newest_keys() {
-        let mut store = open(&Location::Memory).unwrap();
+        let mut store = open(&Location::Memory).unwrap().connection;
         open_intent(&store, &intent_of("jo@example.com")).unwrap();
         put(&mut store, &jo(), Some("jo@example.com")).unwrap();
         assert_eq!(person(&store, "auth0|1").unwrap(), Some(jo()));
@@ -292,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_tombstone_takes_the_place_of_the_person_and_ends_with_their_return() {
-        let mut store = open(&Location::Memory).unwrap();
+        let mut store = open(&Location::Memory).unwrap().connection;
         put(&mut store, &jo(), None).unwrap();
         let stone = Tombstone {
             id: jo().id,
@@ -310,7 +419,7 @@ mod tests {
 
     #[test]
     fn the_first_intent_stands_until_it_is_settled() {
-        let store = open(&Location::Memory).unwrap();
+        let store = open(&Location::Memory).unwrap().connection;
         open_intent(&store, &intent_of("a@b.c")).unwrap();
         open_intent(&store, &Intent { seen_absent: false, ..intent_of("a@b.c") }).unwrap();
         assert!(intent(&store, "a@b.c").unwrap().unwrap().seen_absent);
@@ -326,15 +435,63 @@ mod tests {
         let path = folder.join("store.db");
         let location = Location::File(path.clone());
         let mut first = open(&location).unwrap();
-        put(&mut first, &jo(), None).unwrap();
+        put(&mut first.connection, &jo(), None).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let second = open(&location).unwrap_err();
         assert!(second.to_string().contains("another process holds the file"), "{second}");
+        let link = folder.join("link.db");
+        std::fs::hard_link(&path, &link).unwrap();
+        assert!(open(&Location::File(link)).is_err(), "by another name it is the same file");
+        assert!(open_copy(&location).is_err());
+        let beside = open_beside(&location).unwrap();
+        assert_eq!(person(&beside.connection, "auth0|1").unwrap(), Some(jo()), "an operator may look");
+        drop(beside);
+        put(&mut first.connection, &Person { id: "auth0|2".to_owned(), keys: Vec::new(), ..jo() }, None)
+            .unwrap();
+        assert!(open(&location).is_err(), "who looked has not let go of the lock");
         drop(first);
-        assert_eq!(person(&open(&location).unwrap(), "auth0|1").unwrap(), Some(jo()));
-        open(&location).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert_eq!(person(&open(&location).unwrap().connection, "auth0|1").unwrap(), Some(jo()));
+        open(&location).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
+        assert!(open_beside(&location).unwrap_err().to_string().contains("another version"));
         assert!(open(&location).unwrap_err().to_string().contains("newer version"));
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_store_of_the_first_version_is_brought_up_to_date() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(PEOPLE).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let mut store = prepare(connection).unwrap();
+        put_accounts(&mut store, &["a".to_owned(), "b".to_owned()]).unwrap();
+        put_accounts(&mut store, &["b".to_owned()]).unwrap();
+        assert_eq!(accounts(&store).unwrap(), ["b"]);
+    }
+
+    fn take(store: &mut Connection, id: &str, at: i64) -> (Option<String>, u32) {
+        let taking = Taking { id: id.to_owned(), at, after: at - 3600, now: at.to_string(), most: 2 };
+        let Brake { since, taken } = take_access(store, &taking).unwrap();
+        (since, taken)
+    }
+
+    #[test]
+    fn the_brake_trips_at_one_too_many_and_stays_until_it_is_released() {
+        let mut store = open(&Location::Memory).unwrap().connection;
+        let tripped = Some("3500".to_owned());
+        for (id, at, expected, why) in [
+            ("a", 0, (None, 1), ""),
+            ("b", 1000, (None, 2), ""),
+            ("b", 1010, (None, 2), "a repetition is no further person"),
+            ("c", 3600, (None, 2), "the first was an hour ago"),
+        ] {
+            assert_eq!(take(&mut store, id, at), expected, "{why}");
+        }
+        assert_eq!(take(&mut store, "d", 3500), (tripped.clone(), 2));
+        assert_eq!(take(&mut store, "b", 9000), (tripped.clone(), 0), "time alone does not release it");
+        assert_eq!(brake(&store, 5400).unwrap().since, tripped);
+        assert!(release_brake(&mut store).unwrap());
+        assert!(!release_brake(&mut store).unwrap());
+        assert_eq!(take(&mut store, "d", 9000), (None, 1));
     }
 
     #[test]

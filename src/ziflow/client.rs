@@ -4,6 +4,7 @@
 //! doubt is never read as "nobody": a 404 counts only once `GET /users?count=1` has shown that the address and
 //! the key are right. Reads are repeated; a write that may have happened is looked up, never repeated blindly.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -17,7 +18,8 @@ use crate::ziflow::model::{Fields, User};
 use crate::ziflow::rate_limit::{self, RateLimit};
 use crate::ziflow::rehearsal::{self, Rehearsal};
 use crate::ziflow::sender::{Sender, nonsense};
-use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call, KeyNumber, Request};
+pub use crate::ziflow::transport::KeyNumber;
+use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call, Request};
 
 /// `ziflow.*` of the settings, as far as they concern what answers mean.
 #[derive(Clone, Debug, Deserialize)]
@@ -99,7 +101,7 @@ impl Client {
     }
 
     /// Which key is in use.
-    pub(super) fn key_number(&self) -> KeyNumber {
+    pub fn key_number(&self) -> KeyNumber {
         self.sender.key_number()
     }
 
@@ -125,16 +127,24 @@ impl Client {
 
     /// `GET /users?count=1`: shows that the address and the key are right.
     pub async fn prove(&self, call: &Call) -> Result<(), Error> {
+        self.first_person(call).await.map(drop)
+    }
+
+    async fn first_person(&self, call: &Call) -> Result<Page, Error> {
         let query = [("count", "1".to_owned())];
         let request = Request { method: Method::GET, path: &["users"], query: &query, body: None };
         let answer = self.sender.read(call, &request).await?;
-        match &answer.body {
-            Body::Json(body) if answer.status.is_success() && page(body, answer.left).is_some() => {
+        let shown = match &answer.body {
+            Body::Json(body) if answer.status.is_success() => page(body, answer.left),
+            _ => None,
+        };
+        match shown {
+            Some(page) => {
                 self.sender.prove(&answer);
-                Ok(())
+                Ok(page)
             }
-            _ if answer.status == StatusCode::FORBIDDEN => Err(self.sender.refuse_key(&answer)),
-            _ => {
+            None if answer.status == StatusCode::FORBIDDEN => Err(self.sender.refuse_key(&answer)),
+            None => {
                 self.sender.distrust(&answer);
                 let kind = answer.kind();
                 Err(self.sender.note(Error::Nonsense {
@@ -195,6 +205,21 @@ impl Client {
             _ if answer.status == StatusCode::FORBIDDEN => Err(self.sender.refuse_key(&answer)),
             _ => Err(self.puzzled("GET /users", &answer)),
         }
+    }
+
+    /// The accounts that everybody belongs to, as far as Ziflow shows them, and the key that it was shown to. One
+    /// person is enough who belongs to one account only; else what all on the first page have in common counts.
+    pub async fn accounts(&self, call: &Call) -> Result<(KeyNumber, BTreeSet<String>), Error> {
+        let key = self.key_number();
+        let mut accounts = self.first_person(call).await?.accounts;
+        if accounts.len() != 1 {
+            let page = self.page(call, 1, self.page_size).await?;
+            accounts = page.map(|page| page.accounts).unwrap_or_default();
+        }
+        if call.excludes(key) {
+            return Err(Error::key_changed());
+        }
+        Ok((key, accounts))
     }
 
     /// How many people stand on a page.

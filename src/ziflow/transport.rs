@@ -60,7 +60,7 @@ impl ApiKey {
 
 /// Counts the keys that have been in use, so that a word about one is not taken for a word about the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct KeyNumber(u64);
+pub struct KeyNumber(u64);
 
 impl KeyNumber {
     pub(super) fn next(self) -> Self {

@@ -8,6 +8,8 @@
     reason = "a test that meets the unexpected stops, and its helpers are test code as well"
 )]
 
+mod account;
+mod brake;
 mod bulk;
 mod check;
 mod dry_run;

@@ -1,0 +1,87 @@
+//! The brake on mass disabling: when a scoping filter slips, Entra disables everybody, and nobody notices until they
+//! cannot sign in. So many people an hour may lose their access; after that nobody does until an operator has looked.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tracing::{error, info};
+
+use crate::bridge::{Bridge, Component, Users, now};
+use crate::scim::error::Error;
+use crate::store::{self, Brake, Taking};
+
+/// What `policy.max_deactivations_per_hour` counts over.
+pub const HOUR_SECS: i64 = 3600;
+
+/// When Entra is told to ask again: somebody has to look at it first.
+const RETRY: Duration = Duration::from_secs(600);
+
+/// What lets the brake go.
+pub const RELEASE: &str = "ziflow-scim-bridge brake release";
+
+impl Users<'_> {
+    /// Counts somebody who is about to lose their access. Refused while the brake is tripped, which it may be by this.
+    pub(super) async fn brake(&self, id: &str) -> Result<(), Error> {
+        let most = self.bridge.policy.max_deactivations_per_hour;
+        if most == 0 {
+            return Ok(());
+        }
+        let at = jiff::Timestamp::now().as_second();
+        let taking = Taking { id: id.to_owned(), at, after: at - HOUR_SECS, now: now(), most };
+        let Brake { since, taken } = self.bridge.store.take_access(taking).await?;
+        let Some(since) = since else { return Ok(()) };
+        if !self.bridge.tripped.replace(true) {
+            alarm(taken, &since);
+        }
+        let detail = format!(
+            "the bridge's brake on mass disabling has tripped at {since}: {taken} people have lost their access within \
+             an hour, and policy.max_deactivations_per_hour is {most}; nobody else is disabled or deleted until the \
+             bridge's operator has checked the scope of provisioning in Entra and runs `{RELEASE}`"
+        );
+        Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY))
+    }
+}
+
+impl Bridge {
+    /// How the brake is, with a line in the log when it has changed.
+    pub(super) async fn brake_health(&self) -> Component {
+        let most = self.policy.max_deactivations_per_hour;
+        if most == 0 {
+            return Component::fine("brake", "off (policy.max_deactivations_per_hour is 0)");
+        }
+        let after = jiff::Timestamp::now().as_second() - HOUR_SECS;
+        let Brake { since, taken } = match self.store.brake(after).await {
+            Ok(brake) => brake,
+            Err(error) => return Component::unknown("brake", &error.to_string()),
+        };
+        let before = self.tripped.replace(since.is_some());
+        let Some(since) = since else {
+            if before {
+                info!("the brake on mass disabling is released");
+            }
+            let told = format!("{taken} of {most} people have lost their access in the last hour");
+            return Component::fine("brake", &told);
+        };
+        if !before {
+            alarm(taken, &since);
+        }
+        Component::tripped(
+            "brake",
+            &format!("nobody is disabled or deleted since {since}; look, then `{RELEASE}`"),
+        )
+    }
+}
+
+fn alarm(taken: u32, since: &str) {
+    error!(
+        people = taken,
+        since,
+        "the brake on mass disabling has tripped: nobody else is disabled or deleted until it is released. Check the \
+         scope of provisioning in Entra, then run `{RELEASE}`"
+    );
+}
+
+/// Whether a store's brake is tripped, for the commands of an operator.
+pub async fn brake_of(store: &store::Store) -> Result<Brake, store::Error> {
+    store.brake(jiff::Timestamp::now().as_second() - HOUR_SECS).await
+}
