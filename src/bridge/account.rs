@@ -58,7 +58,7 @@ impl Bridge {
             .accounts(call)
             .await
             .map_err(|error| Unrecognised::Trouble(error.into()))?;
-        let foreign = self.compare(&shown).await?;
+        let foreign = self.compare(&shown).await.map_err(Unrecognised::Trouble)?;
         if let Some(reason) = &foreign {
             error!("{reason}");
         }
@@ -86,28 +86,42 @@ impl Bridge {
         known.then(|| account.foreign.clone().map_or(Ok(()), |reason| Err(Unrecognised::Foreign(reason))))
     }
 
-    /// Compares with the account that the store is stamped with, and stamps it. One login may belong to several
-    /// accounts, so there may be several candidates, of which the next look leaves fewer.
-    async fn compare(&self, shown: &BTreeSet<String>) -> Result<Option<String>, Unrecognised> {
-        let trouble = |error: crate::store::Error| Unrecognised::Trouble(error.into());
-        let stamp: BTreeSet<_> = self.store.accounts().await.map_err(trouble)?.into_iter().collect();
+    /// Why the store is not the account's, if that is so. Nothing is stamped.
+    pub(super) async fn another_account(&self, call: &Call) -> Result<Option<String>, Error> {
+        let (_, shown) = self.directory.client().accounts(call).await?;
+        let stamp = self.store.accounts().await?.into_iter().collect();
+        Ok(in_common(&shown, &stamp).err())
+    }
+
+    /// Compares with the account that the store is stamped with, and stamps it.
+    async fn compare(&self, shown: &BTreeSet<String>) -> Result<Option<String>, Error> {
         if shown.is_empty() {
             warn!(
                 "Ziflow does not show which account people belong to, so the store cannot be told apart by it"
             );
             return Ok(None);
         }
-        let both: BTreeSet<_> =
-            if stamp.is_empty() { shown.clone() } else { shown.intersection(&stamp).cloned().collect() };
-        if both.is_empty() {
-            return Ok(Some(foreign(shown, &stamp)));
-        }
+        let stamp = self.store.accounts().await?.into_iter().collect();
+        let both = match in_common(shown, &stamp) {
+            Ok(both) => both,
+            Err(reason) => return Ok(Some(reason)),
+        };
         if both != stamp {
             info!(account = list(&both), "the store belongs to this Ziflow account from now on");
-            self.store.put_accounts(both.into_iter().collect()).await.map_err(trouble)?;
+            self.store.put_accounts(both.into_iter().collect()).await?;
         }
         Ok(None)
     }
+}
+
+/// What Ziflow shows and what the store is stamped with have in common, or why that is nothing. One login may belong to
+/// several accounts, so there may be several candidates, of which the next look leaves fewer.
+fn in_common(shown: &BTreeSet<String>, stamp: &BTreeSet<String>) -> Result<BTreeSet<String>, String> {
+    if shown.is_empty() || stamp.is_empty() {
+        return Ok(shown.clone());
+    }
+    let both: BTreeSet<_> = shown.intersection(stamp).cloned().collect();
+    if both.is_empty() { Err(foreign(shown, stamp)) } else { Ok(both) }
 }
 
 fn late() -> Error {

@@ -7,6 +7,7 @@
 mod account;
 pub mod brake;
 mod create;
+pub mod drift;
 pub mod error;
 mod find;
 pub mod in_force;

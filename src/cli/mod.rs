@@ -8,6 +8,7 @@ mod explain;
 mod explanation;
 mod outcome;
 mod reload;
+mod report;
 mod request;
 mod schema;
 mod serve;
@@ -54,6 +55,8 @@ enum Command {
     Explain(explain::Explain),
     /// The brake on mass disabling
     Brake(brake::Command),
+    /// What differs between Ziflow and what Entra wrote
+    Report(report::Report),
     /// Show the whole cycle between Entra and Ziflow on a simulated Ziflow
     Demo(demo::Demo),
     /// Run the simulated Ziflow alone, for this machine only
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
             Command::Explain(command) => command.run().await,
             Command::Brake(command) => command.run().await,
             Command::Demo(command) => command.run().await,
+            Command::Report(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
             Command::Schema(command) => command.run(),
         }

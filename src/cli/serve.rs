@@ -103,7 +103,16 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
 pub(super) fn assemble(settings: &Settings, tenant_url: &str) -> Result<Arc<Bridge>, String> {
     let dry_run = settings.policy.dry_run;
     let open = if dry_run { Store::open_copy } else { Store::open };
-    let store = open(&settings.store).map_err(|error| error.to_string())?;
+    assemble_with(settings, open(&settings.store).map_err(|error| error.to_string())?, tenant_url)
+}
+
+/// The same on a store that is open already.
+pub(super) fn assemble_with(
+    settings: &Settings,
+    store: Store,
+    tenant_url: &str,
+) -> Result<Arc<Bridge>, String> {
+    let dry_run = settings.policy.dry_run;
     let client = Client::new(&settings.connection, &settings.client, &settings.pace)?;
     let client = if dry_run { client.rehearsing() } else { client };
     let directory = Directory::new(Arc::new(client), settings.directory.clone());

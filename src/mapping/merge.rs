@@ -85,7 +85,7 @@ impl FieldMapping {
     }
 
     /// Whether Ziflow has what is wanted. A list that the bridge does not own may hold more.
-    fn agree(&self, wanted: Option<&FieldValue>, got: Option<&FieldValue>) -> bool {
+    pub(super) fn agree(&self, wanted: Option<&FieldValue>, got: Option<&FieldValue>) -> bool {
         match (wanted, got) {
             (Some(FieldValue::List(wanted)), Some(FieldValue::List(got))) if !self.owns => {
                 wanted.iter().all(|item| got.contains(item))
@@ -208,7 +208,7 @@ fn element(path: &Path, word: Value) -> Value {
 }
 
 /// A value without what Ziflow may spell its own way: case, blanks, punctuation.
-fn bare(value: Option<&FieldValue>) -> Vec<String> {
+pub(super) fn bare(value: Option<&FieldValue>) -> Vec<String> {
     let texts = value.map(value::texts).unwrap_or_default();
     let bare = |text: String| text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     let mut texts: Vec<String> = texts.into_iter().map(bare).filter(|text| !text.is_empty()).collect();

@@ -10,6 +10,7 @@ mod backwards;
 mod check;
 mod compile;
 mod condition;
+pub mod drift;
 pub mod examples;
 mod fact;
 mod field;
