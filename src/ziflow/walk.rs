@@ -19,7 +19,14 @@ use crate::ziflow::snapshot::Packed;
 use crate::ziflow::transport::Call;
 
 /// So many walks at the most look for a quiet moment.
-const MOST_WALKS: u8 = 3;
+const MOST_WALKS: usize = 3;
+
+/// As long as no more pages have been read, further walks cost little, and there is one for each of the lengths.
+const FEW_PAGES: usize = 100;
+
+/// How long the pages of each walk are, in percent. Pages of other lengths have other seams: whom one walk misses
+/// there, the next one meets.
+const LENGTHS: [usize; 8] = [100, 83, 71, 61, 53, 47, 43, 37];
 
 /// A walk ends here whatever `has_more` says: a million people at a hundred a page.
 const MOST_PAGES: usize = 10_000;
@@ -65,7 +72,7 @@ impl Progress {
 }
 
 /// Everybody whom a walk has met, by id, with the number of the walk that met them last.
-type Met = BTreeMap<Box<str>, (Packed, u8)>;
+type Met = BTreeMap<Box<str>, (Packed, usize)>;
 
 /// A walk, or several until one has seen nothing move.
 pub(super) struct Walk<'a> {
@@ -74,28 +81,29 @@ pub(super) struct Walk<'a> {
     /// What is kept of single people: a page may be the newer word about them.
     cache: &'a Mutex<Cache>,
     met: Met,
-    number: u8,
+    number: usize,
+    pages: usize,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(client: &'a Client, progress: &'a Progress, cache: &'a Mutex<Cache>) -> Self {
-        Self { client, progress, cache, met: Met::new(), number: 0 }
+        Self { client, progress, cache, met: Met::new(), number: 0, pages: 0 }
     }
 
     /// Walks until a walk has seen nothing move: pages shift while people come and go, and a shift hides those on
     /// the seam. What was seen in any of the walks counts.
     pub(super) async fn run(&mut self) -> Result<(), Error> {
-        while self.number < MOST_WALKS {
-            if self.once().await? {
-                break;
-            }
-        }
+        while self.may_go_on() && !self.once().await? {}
         Ok(())
     }
 
     /// One more walk, if there may be one: somebody was missed.
     pub(super) async fn again(&mut self) -> Result<(), Error> {
-        if self.number < MOST_WALKS { self.once().await.map(drop) } else { Ok(()) }
+        if self.may_go_on() { self.once().await.map(drop) } else { Ok(()) }
+    }
+
+    fn may_go_on(&self) -> bool {
+        self.number < MOST_WALKS || self.number < LENGTHS.len() && self.pages < FEW_PAGES
     }
 
     pub(super) fn has_met(&self, id: &str) -> bool {
@@ -115,10 +123,11 @@ impl<'a> Walk<'a> {
     /// nobody out of the list.
     async fn once(&mut self) -> Result<bool, Error> {
         let moved = self.progress.moved.load(Ordering::Relaxed);
-        self.number += 1;
         let size = self.page_size();
+        self.number += 1;
         let (mut last_ids, mut stale, mut steady) = (Vec::new(), 0, true);
         for number in 1..=MOST_PAGES {
+            self.pages += 1;
             let Some(Page { users, has_more, .. }) = self.page(number, size).await? else { break };
             let ids: Vec<String> = users.iter().map(|user| user.id.clone()).collect();
             // A Ziflow that repeats its last page for ever has nothing more to say.
@@ -138,13 +147,8 @@ impl<'a> Walk<'a> {
         Ok(steady)
     }
 
-    /// Pages of other lengths have other seams: whom one walk misses there, the next one meets.
     fn page_size(&self) -> usize {
-        let percent = match self.number {
-            1 => 100,
-            2 => 83,
-            _ => 71,
-        };
+        let percent = LENGTHS.get(self.number).copied().unwrap_or(100);
         (self.client.page_size() * percent / 100).max(1)
     }
 

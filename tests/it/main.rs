@@ -28,3 +28,4 @@ mod transcripts;
 mod truth;
 mod users;
 mod validator;
+mod walk;
