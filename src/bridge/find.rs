@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::bridge::pages::Name;
@@ -33,6 +35,9 @@ pub(super) const ZIFLOW_EMAIL: &str = "ziflow.email";
 
 /// So many people are looked at together when everybody is filtered or sorted.
 const AT_ONCE: usize = 500;
+
+/// A filter or order over everybody that takes longer is refused.
+const LONGEST_SCAN: Duration = Duration::from_secs(5);
 
 /// Whom a filter can only mean.
 enum Pin<'a> {
@@ -259,7 +264,9 @@ impl Users<'_> {
             return Ok(slots);
         }
         let mut found: Vec<(Slot, Option<Value>)> = Vec::new();
+        let start = Instant::now();
         for some in slots.chunks(AT_ONCE) {
+            self.has_time_to_scan(start, slots.len())?;
             let people = self.merge_all(people_at(snapshot, some)).await?;
             let meant = |person: &Resource| query.filter.as_ref().is_none_or(|filter| filter.matches(person));
             let key = |person: &Resource| query.sort.as_ref().and_then(|sort| sort.key(person).cloned());
@@ -271,6 +278,21 @@ impl Users<'_> {
             found.sort_by(|(_, a), (_, b)| sort.compare(a.as_ref(), b.as_ref()));
         }
         Ok(found.into_iter().map(|(slot, _)| slot).collect())
+    }
+
+    /// A scan of everybody must leave time for the answer, and the processor to others.
+    fn has_time_to_scan(&self, start: Instant, people: usize) -> Result<(), Error> {
+        if start.elapsed() > LONGEST_SCAN {
+            return Err(Error::too_many(format!(
+                "all {people} people would have to be looked at for this filter or order, which takes too long; name \
+                 people by userName, id, externalId or an e-mail address, or list everybody page by page"
+            )));
+        }
+        if Instant::now() < self.call.deadline() {
+            return Ok(());
+        }
+        let detail = "the list of people has just been read and could not be searched in time; ask again";
+        Err(Error::new(http::StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1)))
     }
 
     async fn merge_all(&self, people: Vec<User>) -> Result<Vec<Resource>, Error> {

@@ -186,7 +186,7 @@ async fn a_list_follows_what_single_reads_show() {
     let id = |place: usize| list.body["Resources"][place]["id"].as_str().unwrap().to_owned();
     let is_crowd =
         |place: usize| list.body["Resources"][place]["userName"].as_str().unwrap().starts_with('p');
-    let place = if is_crowd(0) { 0 } else { 1 };
+    let place = usize::from(!is_crowd(0));
     ziflow.change_person(&id(place), json!({"active": false}));
     bridge.read(&id(place)).await.expect(200);
     let list = bridge.get("/Users?startIndex=1&count=10").await.expect(200);
