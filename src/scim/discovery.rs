@@ -7,14 +7,14 @@ use crate::scim::bulk;
 use crate::scim::path::Path;
 use crate::scim::query::list_response;
 use crate::scim::schema::{
-    Attribute, COMMON, Kind, Mutability, ResourceType, Returned, Schema, USER_TYPE, Uniqueness,
+    Attribute, COMMON, GROUP_TYPE, Kind, Mutability, ResourceType, Returned, Schema, USER_TYPE, Uniqueness,
 };
 
 const CONFIG_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
 const RESOURCE_TYPE_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 const SCHEMA_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 
-static RESOURCE_TYPES: [&ResourceType; 1] = [&USER_TYPE];
+static RESOURCE_TYPES: [&ResourceType; 2] = [&USER_TYPE, &GROUP_TYPE];
 
 /// How much a client gets at once, and for how long a cursor is good at least.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ fn all_schemas() -> impl Iterator<Item = &'static Schema> {
 /// RFC 7643 section 6.
 fn resource_type_json(rt: &ResourceType, base_url: &str) -> Value {
     let extension = |schema: &&Schema| json!({ "schema": schema.id, "required": false });
-    json!({
+    let mut shown = json!({
         "schemas": [RESOURCE_TYPE_SCHEMA],
         "id": rt.id,
         "name": rt.name,
@@ -99,7 +99,12 @@ fn resource_type_json(rt: &ResourceType, base_url: &str) -> Value {
         "schema": rt.schema.id,
         "schemaExtensions": rt.extensions.iter().map(extension).collect::<Vec<_>>(),
         "meta": { "resourceType": "ResourceType", "location": format!("{base_url}/ResourceTypes/{}", rt.id) },
-    })
+    });
+    if let (true, Some(shown)) = (rt.extensions.is_empty(), shown.as_object_mut()) {
+        // An empty list says no more, and validators stumble over it.
+        shown.shift_remove("schemaExtensions");
+    }
+    shown
 }
 
 /// RFC 7643 section 7. A core schema lists `externalId`, too, as section 3.1 allows: Entra maps it by
@@ -108,7 +113,9 @@ fn schema_json(schema: &Schema, base_url: &str, required: &[&Path]) -> Value {
     let is_core = RESOURCE_TYPES.iter().any(|rt| rt.schema.id == schema.id);
     let common = COMMON.iter().filter(|attribute| is_core && attribute.name == "externalId");
     let mut attributes: Vec<_> = common.chain(schema.attributes).map(attribute_json).collect();
-    let own = |path: &&&Path| path.schema.as_deref() == (!is_core).then_some(schema.id);
+    // What is required is so for people.
+    let of_people = USER_TYPE.schemas().any(|own| own.id == schema.id);
+    let own = |path: &&&Path| of_people && path.schema.as_deref() == (!is_core).then_some(schema.id);
     for path in required.iter().filter(own) {
         require(&mut attributes, &path.attribute, path.sub.as_deref());
     }
@@ -244,8 +251,10 @@ mod tests {
             [
                 "https://scim.example.com/scim/v2/ServiceProviderConfig",
                 "https://scim.example.com/scim/v2/ResourceTypes/User",
+                "https://scim.example.com/scim/v2/ResourceTypes/Group",
                 "https://scim.example.com/scim/v2/Schemas/urn:ietf:params:scim:schemas:core:2.0:User",
                 "https://scim.example.com/scim/v2/Schemas/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+                "https://scim.example.com/scim/v2/Schemas/urn:ietf:params:scim:schemas:core:2.0:Group",
             ]
         );
         answers.iter().for_each(assert_nothing_empty);
@@ -282,7 +291,7 @@ mod tests {
         assert_eq!(user["schemaExtensions"], json!([{"schema": enterprise, "required": false}]));
         assert_eq!(schema(BASE, &enterprise.to_uppercase(), &[]).unwrap(), resources(&schemas(BASE, &[]))[1]);
         assert_eq!(resources(&schemas(BASE, &[]))[1]["attributes"][0]["name"], json!("employeeNumber"));
-        assert_eq!((schema(BASE, "urn:x", &[]), resource_type(BASE, "Group")), (None, None));
+        assert_eq!((schema(BASE, "urn:x", &[]), resource_type(BASE, "Device")), (None, None));
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Filter {
         self.holds(Subject::Resource(resource.as_map()))
     }
 
+    /// Whether it selects this value of an attribute, as a filter in brackets does.
+    pub fn selects(&self, element: &Value) -> bool {
+        self.holds(Subject::Element(element))
+    }
+
     /// Every path that the filter looks at, without those inside brackets.
     pub fn paths(&self) -> Vec<&Path> {
         match self {

@@ -10,6 +10,7 @@ pub mod entra;
 pub mod error;
 pub mod filter;
 mod grammar;
+pub mod members;
 mod operation;
 pub mod patch;
 pub mod path;

@@ -6,12 +6,14 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::scim::check;
 use crate::scim::compare;
 use crate::scim::entra;
 use crate::scim::error::Error;
+use crate::scim::filter::Filter;
+use crate::scim::members::{self, Membership};
 use crate::scim::path::Path;
 use crate::scim::resource::{Resource, Warning};
 use crate::scim::schema::{Attribute, ResourceType, Returned};
@@ -82,6 +84,19 @@ impl Patch {
         check::required(&copy, self.rt)?;
         copy.refresh_schemas(self.rt);
         Ok((copy, self.warnings.clone()))
+    }
+
+    /// The changes of a group's members by themselves, and the rest of the request. A group may have many members, and
+    /// none of them is needed to say what is to be done.
+    pub fn split_members(mut self) -> Result<(Self, Vec<Membership>), Error> {
+        let (of_members, others): (Vec<_>, Vec<_>) =
+            self.changes.into_iter().partition(|change| is_members(&change.path));
+        self.changes = others;
+        let memberships = of_members
+            .into_iter()
+            .map(|change| change.memberships().map_err(|error| in_operation(change.operation, error)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok((self, memberships.into_iter().flatten().collect()))
     }
 
     fn read(&mut self, operation: usize, given: Value) -> Result<(), Error> {
@@ -168,11 +183,45 @@ fn check_required(path: &Path, action: &Action) -> Result<(), Error> {
     }
 }
 
+fn is_members(path: &Path) -> bool {
+    path.attribute == "members" && path.definition().is_some_and(Attribute::is_reference_object)
+}
+
 fn is_list(path: &Path) -> bool {
     path.definition().is_some_and(|attribute| attribute.multi_valued)
 }
 
 impl Change {
+    /// What this change of members means. Of a member nothing can change: it is another one then.
+    fn memberships(&self) -> Result<Vec<Membership>, Error> {
+        let of_value = self.path.sub.as_deref().is_none_or(|sub| sub == "value");
+        let selected = self.path.filter.as_deref();
+        Ok(match (&self.action, selected) {
+            (Action::Remove { .. }, _) if !of_value => Vec::new(),
+            (Action::Remove { .. }, None) => vec![Membership::Replace(Vec::new())],
+            (Action::Remove { .. }, Some(filter)) => match member_of(filter) {
+                Some((id, true)) => vec![Membership::Remove(vec![id])],
+                Some((_, false)) => Vec::new(),
+                None => vec![Membership::RemoveSelected(filter.clone())],
+            },
+            (Action::Add(_) | Action::Replace(_), _) if !of_value => {
+                return Err(Error::mutability(format!(
+                    "{}: nothing about a member can be changed but whether they belong: add or remove them",
+                    self.path
+                )));
+            }
+            (Action::Add(value), None) => vec![Membership::Add(members::ids(value)?)],
+            (Action::Replace(value), None) if self.path.sub.is_none() => {
+                vec![Membership::Replace(members::ids(value)?)]
+            }
+            (Action::Replace(value), None) => vec![Membership::Add(members::ids(value)?)],
+            (Action::Add(value) | Action::Replace(value), Some(filter)) => {
+                let Some((old, true)) = member_of(filter) else { return Err(no_target(&self.path)) };
+                vec![Membership::Remove(vec![old]), Membership::Add(members::ids(value)?)]
+            }
+        })
+    }
+
     fn apply(&self, resource: &mut Resource) -> Result<(), Error> {
         let primaries = resource.primaries(&self.path);
         match &self.action {
@@ -269,16 +318,27 @@ fn merged(mut old: Map<String, Value>, new: Map<String, Value>) -> Map<String, V
     old
 }
 
+/// The only one whom a filter in brackets can mean, and whether it means them: all members are people, so `type` can be
+/// told without the group.
+fn member_of(filter: &Filter) -> Option<(String, bool)> {
+    let told = |path: &&Path| ["value", "type"].contains(&path.attribute.as_str()) && path.sub.is_none();
+    if !filter.paths().iter().all(told) {
+        return None;
+    }
+    let pins = filter.pins();
+    let (_, value) = pins.iter().find(|(path, _)| path.attribute == "value")?;
+    let id = value.as_str()?;
+    Some((id.to_owned(), filter.selects(&json!({ "value": id, "type": "User" }))))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
 
+    use super::*;
+    use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
     use proptest::prelude::*;
     use proptest::sample::{Index, select};
-    use serde_json::json;
-
-    use super::*;
-    use crate::scim::schema::USER_TYPE;
 
     /// What clients send, one file for each rule: before, operations, and after or error.
     const TRANSCRIPTS: &[&str] = &[
@@ -458,6 +518,62 @@ mod tests {
                 let (read, warnings) = Resource::from_body(shown(&after), &USER_TYPE).unwrap();
                 prop_assert_eq!((shown(&read), warnings), (shown(&after), vec![]));
             }
+        }
+    }
+
+    /// What each way of writing it means for the members, as in Entra's three dialects and the RFC.
+    #[test]
+    fn members_are_changed_without_the_group_at_hand() {
+        let ids = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let add = |names: &[&str]| Membership::Add(ids(names));
+        let remove = |names: &[&str]| Membership::Remove(ids(names));
+        let replace = |names: &[&str]| Membership::Replace(ids(names));
+        for (operation, expected) in [
+            (
+                json!({"op": "Add", "path": "members", "value": [{"$ref": null, "value": "a"}, {"value": "b"}]}),
+                vec![add(&["a", "b"])],
+            ),
+            (json!({"op": "add", "path": "members", "value": {"value": "a"}}), vec![add(&["a"])]),
+            (json!({"op": "add", "value": {"members": [{"value": "a"}]}}), vec![add(&["a"])]),
+            (
+                json!({"op": "Remove", "path": "members", "value": [{"$ref": null, "value": "a"}, {"value": "b"}]}),
+                vec![remove(&["a"]), remove(&["b"])],
+            ),
+            (
+                json!({"op": "remove", "path": "members", "value": [{"value": "a", "type": "User"}]}),
+                vec![remove(&["a"])],
+            ),
+            (json!({"op": "remove", "path": "members[value eq \"a\"]"}), vec![remove(&["a"])]),
+            (json!({"op": "remove", "path": "members[value eq \"a\" and type eq \"Group\"]"}), vec![]),
+            (json!({"op": "remove", "path": "members"}), vec![replace(&[])]),
+            (json!({"op": "replace", "path": "members", "value": [{"value": "a"}]}), vec![replace(&["a"])]),
+            (json!({"op": "replace", "path": "members", "value": []}), vec![replace(&[])]),
+            (
+                json!({"op": "replace", "value": {"members": [{"value": "a"}], "displayName": "x"}}),
+                vec![replace(&["a"])],
+            ),
+            (json!({"op": "replace", "path": "displayName", "value": "x"}), vec![]),
+            (json!({"op": "add", "path": "members", "value": []}), vec![]),
+        ] {
+            let body = json!({ "Operations": [operation.clone()] });
+            let (rest, members) = Patch::parse(body, &GROUP_TYPE).unwrap().split_members().unwrap();
+            assert_eq!(members, expected, "{operation}");
+            assert_eq!(
+                rest.changes.len(),
+                usize::from(operation.to_string().contains("displayName")),
+                "{operation}"
+            );
+        }
+        let selected = json!({"op": "remove", "path": "members[$ref ew \"a\"]"});
+        let (_, members) =
+            Patch::parse(json!({ "Operations": [selected] }), &GROUP_TYPE).unwrap().split_members().unwrap();
+        assert!(matches!(members.as_slice(), [Membership::RemoveSelected(_)]), "{members:?}");
+        for operation in [
+            json!({"op": "add", "path": "members", "value": [{"display": "Jo"}]}),
+            json!({"op": "replace", "path": "members[value eq \"a\"].display", "value": "Jo"}),
+        ] {
+            let patch = Patch::parse(json!({ "Operations": [operation.clone()] }), &GROUP_TYPE);
+            assert!(patch.and_then(Patch::split_members).is_err(), "{operation}");
         }
     }
 }

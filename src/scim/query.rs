@@ -95,6 +95,18 @@ impl Projection {
         Ok(Self { wanted: wanted.map(paths), excluded: paths(excluded) })
     }
 
+    /// Whether a client that says nothing more about it gets this core attribute.
+    pub fn shows(&self, attribute: &str) -> bool {
+        let of = |path: &Path| path.schema.is_none() && path.attribute == attribute;
+        let whole = |path: &Path| of(path) && path.sub.is_none();
+        self.wanted.as_ref().is_none_or(|wanted| wanted.iter().any(of)) && !self.excluded.iter().any(whole)
+    }
+
+    /// Whether the client has named what it wants to see.
+    pub fn names(&self) -> bool {
+        self.wanted.is_some()
+    }
+
     /// What of a representation the client gets. `id` and `schemas` are always among it.
     pub fn apply(&self, representation: Resource, rt: &'static ResourceType) -> Value {
         let mut shown = Map::new();

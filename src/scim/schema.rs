@@ -1,5 +1,5 @@
-//! What a resource may hold: the User of RFC 7643 section 4.1 and the Enterprise User of section 4.3, as one
-//! table that parsing, checking, comparing, projecting and discovery all read. It promises the
+//! What a resource may hold: the User of RFC 7643 section 4.1, the Group of section 4.2 and the Enterprise User of
+//! section 4.3, as one table that parsing, checking, comparing, projecting and discovery all read. It promises the
 //! characteristics of section 2.2 for every attribute; it enforces none of them itself.
 
 /// The data types of RFC 7643 section 2.3.
@@ -168,6 +168,38 @@ pub static USER_TYPE: ResourceType = ResourceType {
     schema: &USER,
     extensions: &[&ENTERPRISE_USER],
 };
+
+/// The core Group (RFC 7643 section 4.2).
+pub static GROUP: Schema = Schema {
+    id: "urn:ietf:params:scim:schemas:core:2.0:Group",
+    name: "Group",
+    description: "Group",
+    attributes: GROUP_ATTRIBUTES,
+};
+
+/// The resource type Group.
+pub static GROUP_TYPE: ResourceType = ResourceType {
+    id: "Group",
+    name: "Group",
+    description: "Group",
+    endpoint: "/Groups",
+    schema: &GROUP,
+    extensions: &[],
+};
+
+const GROUP_ATTRIBUTES: &[Attribute] = &[
+    text("displayName", "The name of the group; unique here in any letter case.")
+        .required()
+        .unique(Uniqueness::Server),
+    complex("members", "The people who belong to the group.", MEMBERS).many(),
+];
+
+const MEMBERS: &[Attribute] = &[
+    text("value", "The id of the person.").exact().mutability(Mutability::Immutable),
+    reference("$ref", "The address of the person.", &["User"]).mutability(Mutability::Immutable),
+    text("type", "What the member is.").canonical(&["User"]).mutability(Mutability::Immutable),
+    text("display", "A name of the person, for people.").mutability(Mutability::Immutable),
+];
 
 const USER_ATTRIBUTES: &[Attribute] = &[
     text("userName", "The name the person signs in with; unique here in any letter case.")
