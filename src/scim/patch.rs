@@ -210,11 +210,12 @@ impl Change {
                     self.path
                 )));
             }
-            (Action::Add(value), None) => vec![Membership::Add(members::ids(value)?)],
             (Action::Replace(value), None) if self.path.sub.is_none() => {
                 vec![Membership::Replace(members::ids(value)?)]
             }
-            (Action::Replace(value), None) => vec![Membership::Add(members::ids(value)?)],
+            (Action::Add(value) | Action::Replace(value), None) => {
+                vec![Membership::Add(members::ids(value)?)]
+            }
             (Action::Add(value) | Action::Replace(value), Some(filter)) => {
                 let Some((old, true)) = member_of(filter) else { return Err(no_target(&self.path)) };
                 vec![Membership::Remove(vec![old]), Membership::Add(members::ids(value)?)]

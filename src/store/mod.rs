@@ -4,6 +4,7 @@
 //!
 //! The store keeps texts and JSON and knows neither SCIM nor Ziflow. It is one SQLite file, or memory.
 
+pub mod groups;
 mod sqlite;
 
 use std::fmt;
@@ -12,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use serde_json::{Map, Value};
+
+use crate::store::groups::{Backlog, Due, Edit, Group};
 
 /// A person as Entra last wrote them.
 #[derive(Clone, Debug, PartialEq)]
@@ -222,6 +225,89 @@ impl Store {
     pub async fn close_intent(&self, email: &str) -> Result<(), Error> {
         let email = email.to_owned();
         self.run(move |connection| sqlite::close_intent(connection, &email)).await
+    }
+
+    pub async fn group(&self, id: &str) -> Result<Option<Group>, Error> {
+        let id = id.to_owned();
+        self.run(move |connection| groups::group(connection, &id)).await
+    }
+
+    /// The group with this name, as groups are compared by it.
+    pub async fn group_named(&self, name: &str) -> Result<Option<Group>, Error> {
+        let name = name.to_owned();
+        self.run(move |connection| groups::group_named(connection, &name)).await
+    }
+
+    /// All groups, in the order in which they were made.
+    pub async fn groups(&self) -> Result<Vec<Group>, Error> {
+        self.run(|connection| groups::groups(connection)).await
+    }
+
+    pub async fn groups_with_external_id(&self, external_id: &str) -> Result<Vec<Group>, Error> {
+        let external_id = external_id.to_owned();
+        self.run(move |connection| groups::groups_with(connection, &external_id)).await
+    }
+
+    /// The groups of each of these people, in the order of the ids.
+    pub async fn groups_of(&self, ids: Vec<String>) -> Result<Vec<Vec<Group>>, Error> {
+        self.run(move |connection| ids.iter().map(|id| groups::groups_of(connection, id)).collect()).await
+    }
+
+    /// The ids of a group's members.
+    pub async fn members(&self, number: u32) -> Result<Vec<String>, Error> {
+        self.run(move |connection| groups::members(connection, number)).await
+    }
+
+    pub async fn is_member(&self, number: u32, id: &str) -> Result<bool, Error> {
+        let id = id.to_owned();
+        self.run(move |connection| groups::is_member(connection, number, &id)).await
+    }
+
+    /// Those of these ids that are no people of the store.
+    pub async fn strangers(&self, ids: Vec<String>) -> Result<Vec<String>, Error> {
+        self.run(move |connection| groups::strangers(connection, &ids)).await
+    }
+
+    /// Makes or changes a group, and notes for whom something follows. None when its name is another group's.
+    pub async fn edit_group(&self, edit: Edit) -> Result<Option<Group>, Error> {
+        self.run(move |connection| groups::edit(connection, &edit)).await
+    }
+
+    /// False when there was no such group.
+    pub async fn delete_group(&self, id: &str, now: i64) -> Result<bool, Error> {
+        let id = id.to_owned();
+        self.run(move |connection| groups::delete(connection, &id, now)).await
+    }
+
+    /// What this person's groups grant is to be looked at.
+    pub async fn enqueue_grants(&self, id: &str, now: i64) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.run(move |connection| groups::enqueue(connection, &id, now)).await
+    }
+
+    /// Who is next whose groups' grants are to be applied.
+    pub async fn next_grants(&self, now: i64) -> Result<Option<Due>, Error> {
+        self.run(move |connection| groups::next_due(connection, now)).await
+    }
+
+    /// They have been applied.
+    pub async fn settle_grants(&self, due: Due) -> Result<(), Error> {
+        self.run(move |connection| groups::settle(connection, &due)).await
+    }
+
+    /// They have not, for this reason or because it is not their time, and are looked at again then.
+    pub async fn postpone_grants(&self, due: Due, until: i64, error: Option<String>) -> Result<(), Error> {
+        self.run(move |connection| groups::postpone(connection, &due, until, error.as_deref())).await
+    }
+
+    /// How much there is to apply.
+    pub async fn grants_backlog(&self) -> Result<Backlog, Error> {
+        self.run(|connection| groups::backlog(connection)).await
+    }
+
+    /// The ids of those who wait for it, with what went wrong.
+    pub async fn grants_waiting(&self) -> Result<Vec<(String, Option<String>)>, Error> {
+        self.run(|connection| groups::waiting(connection)).await
     }
 
     /// The ids of the accounts that the store may belong to; none until it has been told.

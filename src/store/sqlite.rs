@@ -9,6 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
+use crate::store::groups;
 use crate::store::{Brake, Error, Intent, Location, Person, Taking, Tombstone};
 
 /// How long a statement waits for another process's.
@@ -18,7 +19,7 @@ const HELD: &str = "another process holds the file; stop it, or give this one it
 
 /// How the tables came to be what they are, step by step; a file carries the number of its last step. A step that has
 /// been released is never changed.
-const STEPS: &[&str] = &[PEOPLE, BRAKE_AND_ACCOUNT];
+const STEPS: &[&str] = &[PEOPLE, BRAKE_AND_ACCOUNT, groups::TABLES];
 
 const PEOPLE: &str = "
     CREATE TABLE people (
@@ -258,6 +259,7 @@ pub(super) fn remove(connection: &mut Connection, id: &str) -> Result<(), Error>
     let transaction = connection.transaction()?;
     transaction.execute("DELETE FROM people WHERE id = ?1", [id])?;
     transaction.execute("DELETE FROM tombstones WHERE id = ?1", [id])?;
+    groups::forget_person(&transaction, id)?;
     Ok(transaction.commit()?)
 }
 
@@ -268,6 +270,7 @@ pub(super) fn bury(connection: &mut Connection, tombstone: &Tombstone) -> Result
         "INSERT OR REPLACE INTO tombstones (id, user_name, external_id, day) VALUES (?1, ?2, ?3, ?4)",
         params![tombstone.id, tombstone.user_name, tombstone.external_id, tombstone.day],
     )?;
+    groups::forget_person(&transaction, &tombstone.id)?;
     Ok(transaction.commit()?)
 }
 
