@@ -9,9 +9,30 @@ use serde_json::Value;
 /// How long an answer is waited for: longer than any `server.request_timeout_secs`.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// An empty list is small; whoever sends more is not the bridge.
+const MOST_BYTES: usize = 65536;
+
 #[derive(Debug)]
 pub(super) struct Entra {
     http: reqwest::Client,
+}
+
+/// What came of a Test Connection.
+#[derive(Debug)]
+pub(super) struct Tested {
+    pub(super) status: u16,
+    pub(super) content_type: String,
+    /// Null where there is no JSON.
+    pub(super) body: Value,
+}
+
+/// No answer came.
+#[derive(Debug)]
+pub(super) struct Unreached {
+    /// Without the URL.
+    pub(super) reason: String,
+    /// Whether there was not even a connection.
+    pub(super) is_connect: bool,
 }
 
 impl Entra {
@@ -26,6 +47,38 @@ impl Entra {
             .build()
             .map_err(|error| error.to_string())?;
         Ok(Self { http })
+    }
+
+    /// The same beyond this machine: with HTTPS as Entra speaks it, and less patient.
+    pub(super) fn outside(token: &str, url: &str, patience: Duration) -> Result<Self, String> {
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| error.to_string())?;
+        bearer.set_sensitive(true);
+        let builder = reqwest::Client::builder()
+            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(patience);
+        let builder = if url.starts_with("https:") { builder } else { builder.tls_certs_only([]) };
+        Ok(Self { http: builder.build().map_err(|error| error.to_string())? })
+    }
+
+    /// Entra's Test Connection: somebody who cannot exist is looked for.
+    pub(super) async fn test_connection(&self, tenant_url: &str, guid: &str) -> Result<Tested, Unreached> {
+        let filter = [("filter", format!("userName eq \"{guid}\""))];
+        let response = self.http.get(format!("{tenant_url}/Users")).query(&filter).send().await;
+        let mut response = response.map_err(|error| unreached(&error))?;
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let (status, content_type) =
+            (response.status().as_u16(), content_type.unwrap_or_default().to_owned());
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreached(&error))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MOST_BYTES {
+                break;
+            }
+        }
+        Ok(Tested { status, content_type, body: serde_json::from_slice(&bytes).unwrap_or_default() })
     }
 
     /// The status and the body, null where there is none. An error means that no answer came.
@@ -54,4 +107,16 @@ impl Entra {
         };
         Ok((status, answer))
     }
+}
+
+/// An error with its causes, and without the URL.
+fn unreached(error: &reqwest::Error) -> Unreached {
+    let mut reason = if error.is_timeout() { "no answer in time" } else { "no answer" }.to_owned();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        reason.push_str(": ");
+        reason.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    Unreached { reason, is_connect: error.is_connect() }
 }

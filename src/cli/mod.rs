@@ -1,12 +1,16 @@
 //! The commands: the only room that prints.
 
 mod brake;
+mod bridge_checks;
 mod check;
 mod demo;
+mod diagnosis;
+mod doctor;
 mod entra;
 mod explain;
 mod explanation;
 mod outcome;
+mod probe_report;
 mod reload;
 mod report;
 mod request;
@@ -17,6 +21,7 @@ mod stage;
 mod text;
 pub mod transcript;
 mod watch;
+mod ziflow_checks;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -57,6 +62,8 @@ enum Command {
     Brake(brake::Command),
     /// What differs between Ziflow and what Entra wrote
     Report(report::Report),
+    /// Try out settings, network, Ziflow and the running bridge, and say what to do
+    Doctor(doctor::Doctor),
     /// Show the whole cycle between Entra and Ziflow on a simulated Ziflow
     Demo(demo::Demo),
     /// Run the simulated Ziflow alone, for this machine only
@@ -125,6 +132,7 @@ pub fn main() -> ExitCode {
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run().await,
             Command::Brake(command) => command.run().await,
+            Command::Doctor(command) => Box::pin(command.run()).await,
             Command::Demo(command) => command.run().await,
             Command::Report(command) => command.run().await,
             Command::Simulate(command) => command.run().await,

@@ -265,8 +265,8 @@ pub(super) fn tell(reports: &[Report]) {
     }
 }
 
-/// A problem in one line, for readiness.
-fn in_short(Report { file, problem, .. }: &Report) -> String {
+/// A problem in one line, for readiness and for `doctor`.
+pub(super) fn in_short(Report { file, problem, .. }: &Report) -> String {
     let line = problem.at.map_or_else(String::new, |at| format!(":{}", at.line));
     let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
     let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));

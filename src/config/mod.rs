@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use figment::Figment;
 use figment::providers::Serialized;
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -79,6 +80,15 @@ pub fn load_for_trial(
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, Vec<Report>> {
     load_unless(file, variables, |report| report.is_error() && !report.is_of_example())
+}
+
+/// The first token that the settings hold in plain. The service keeps digests only; this is for those who want to speak
+/// to it as Entra does.
+pub fn plain_token(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Option<SecretString> {
+    Loader::read(file, variables).plain_token()
 }
 
 fn load_unless(

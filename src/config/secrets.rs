@@ -73,6 +73,17 @@ impl Loader {
         Some(tokens)
     }
 
+    /// The first token that the settings hold themselves, or in a file.
+    pub(super) fn plain_token(&mut self) -> Option<SecretString> {
+        let value = self.value("auth.tokens")?;
+        let mut token = |entry: &Value| {
+            let text = |key: &str| entry.get(key).and_then(Value::as_str);
+            let in_file = || self.secret_file("auth.tokens[0].token_file", text("token_file")?).ok();
+            text("token").map(str::to_owned).or_else(in_file)
+        };
+        value.as_array()?.iter().find_map(&mut token).map(SecretString::from)
+    }
+
     /// The digest of one token, or the setting that is wrong about it.
     fn token(&mut self, entry: &Value, place: &str) -> Result<Digest, (String, Wrong)> {
         let text = |key: &str| entry.get(key).and_then(Value::as_str);

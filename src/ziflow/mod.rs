@@ -1,5 +1,6 @@
 //! The upstream: Ziflow's public REST API, called politely and believed only as far as it can be.
 
+pub mod advice;
 pub mod answer;
 mod breaker;
 mod cache;
@@ -7,12 +8,17 @@ pub mod client;
 pub mod directory;
 pub mod error;
 pub mod everyone;
+pub mod findings;
 mod flights;
+pub mod look;
 pub mod model;
+pub mod observations;
+pub mod probe;
 mod queue;
 pub mod rate_limit;
 pub mod rehearsal;
 mod sender;
 pub mod snapshot;
+pub mod throwaway;
 pub mod transport;
 mod walk;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::ziflow::error::Error;
 use crate::ziflow::queue::Lane;
-use crate::ziflow::rate_limit::RateLimit;
+use crate::ziflow::rate_limit::{Permit, RateLimit};
 
 /// How much of an error text is repeated: enough to read, too little to fill a log.
 const MESSAGE_CHARS: usize = 500;
@@ -253,11 +253,41 @@ impl Transport {
         if request.method != Method::GET {
             call.keep_to(key.0);
         }
+        let (_headers, answer) = self.deliver(call, request, permit, Some((key.0, &key.1))).await?;
+        Ok(answer)
+    }
+
+    /// One request with this key or with none, and the headers of the answer as well: for `doctor`, which judges for
+    /// itself. It leaves through the same door and bears the same caps.
+    pub(super) async fn look(
+        &self,
+        call: &Call,
+        request: &Request<'_>,
+        key: Option<&ApiKey>,
+    ) -> Result<(HeaderMap, Answer), Failure> {
+        let permit = self.limit.enter(call.lane(), call.deadline).await.map_err(Failure::NotSent)?;
+        self.deliver(call, request, permit, key.map(|key| (KeyNumber::default(), key))).await
+    }
+
+    /// The host and the port that every request goes to; an IPv6 address stands without brackets.
+    pub(super) fn host(&self) -> (String, u16) {
+        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        (host.to_owned(), self.base.port_or_known_default().unwrap_or_default())
+    }
+
+    /// Sends within the time there is, and reads the whole answer.
+    async fn deliver(
+        &self,
+        call: &Call,
+        request: &Request<'_>,
+        permit: Permit,
+        key: Option<(KeyNumber, &ApiKey)>,
+    ) -> Result<(HeaderMap, Answer), Failure> {
         let timeout = if call.is_listing { self.timeout * PAGE_TIMEOUTS } else { self.timeout };
         let end = call.deadline.min(Instant::now() + timeout);
         call.made.fetch_add(1, Ordering::Relaxed);
         *call.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit.left());
-        match timeout_at(end, self.send(&key, permit.left(), request)).await {
+        match timeout_at(end, self.send(key, permit.left(), request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failure::Lost(Lost {
                 reason: chain(&error),
@@ -274,21 +304,25 @@ impl Transport {
 
     async fn send(
         &self,
-        (number, ApiKey(key)): &(KeyNumber, ApiKey),
+        key: Option<(KeyNumber, &ApiKey)>,
         left: Instant,
         request: &Request<'_>,
-    ) -> Result<Answer, reqwest::Error> {
-        let mut builder = self.http.request(request.method.clone(), self.url(request)).header(APIKEY, key);
+    ) -> Result<(HeaderMap, Answer), reqwest::Error> {
+        let mut builder = self.http.request(request.method.clone(), self.url(request));
+        if let Some((_, ApiKey(key))) = key {
+            builder = builder.header(APIKEY, key);
+        }
         if let Some(body) = request.body {
             builder = builder.json(body);
         }
-        let response = builder.send().await?;
+        let mut response = builder.send().await?;
         let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(retry_after);
+        let headers = std::mem::take(response.headers_mut());
+        let retry_after = headers.get(RETRY_AFTER).and_then(retry_after);
         let retry_after = retry_after.map(|wait| wait.min(self.limit.max_pause()));
-        let html = is_html(response.headers());
-        let body = self.read(response, html).await;
-        Ok(Answer { status, retry_after, body, left, key: *number })
+        let body = self.read(response, is_html(&headers)).await;
+        let key = key.map(|(number, _)| number).unwrap_or_default();
+        Ok((headers, Answer { status, retry_after, body, left, key }))
     }
 
     /// Reads the body up to the cap. A body that breaks off is an answer of its own: the status has arrived.

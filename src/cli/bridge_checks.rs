@@ -1,0 +1,173 @@
+//! The checks of `doctor` on the running bridge: Entra's Test Connection, played from this machine.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use crate::cli::diagnosis::{Check, Diagnosis};
+use crate::cli::entra::{Entra, Tested, Unreached};
+use crate::config::Settings;
+
+pub(super) const BRIDGE: &str = "bridge";
+pub(super) const PUBLIC_URL: &str = "public_url";
+
+/// Longer than the bridge may take for a request.
+const SPARE: Duration = Duration::from_secs(5);
+
+/// Both ways to the bridge: past everything that stands before it, and as Entra comes.
+pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagnosis: &mut Diagnosis) {
+    let is_public = settings.server.public_url.is_some();
+    let public: &[&'static str] = if is_public { &[PUBLIC_URL] } else { &[] };
+    let Some(token) = token else {
+        diagnosis.add(Check::skipped(BRIDGE, TRIED, NO_TOKEN).remedy("give the Secret Token with --token"));
+        return diagnosis.skip(public, NO_TOKEN);
+    };
+    if settings.server.listen.port() == 0 {
+        diagnosis.add(Check::skipped(BRIDGE, TRIED, "server.listen has port 0, so its place is not known"));
+        return diagnosis.skip(public, "not known to run");
+    }
+    let local = format!("http://{}{}", reachable(settings.server.listen), settings.server.base_path);
+    match test(settings, token, &local).await {
+        Err(missed) if missed.is_connect => {
+            let check =
+                Check::skipped(BRIDGE, tried(&local), "nothing listens there: the bridge is not running");
+            diagnosis.add(check.remedy("start it (`systemctl start ziflow-scim-bridge`) and run this again"));
+            return diagnosis.skip(public, "the bridge is not running");
+        }
+        outcome => diagnosis.add(judge(BRIDGE, &local, outcome, ELSEWHERE)),
+    }
+    if is_public {
+        let url = settings.server.tenant_url(settings.server.listen);
+        let outcome = test(settings, token, &url).await;
+        diagnosis.add(judge(PUBLIC_URL, &url, outcome, OUTSIDE));
+    }
+}
+
+const TRIED: &str = "Entra's Test Connection";
+
+const NO_TOKEN: &str = "the settings hold the token's digest only, and no --token is given";
+
+const ELSEWHERE: &str = "is it the bridge that listens there? See server.listen, and `systemctl status \
+                         ziflow-scim-bridge`";
+
+const OUTSIDE: &str = "check the name in DNS, the firewall, the certificate with its whole chain, and the proxy: does it \
+                       keep path and Authorization? Some networks do not let a machine reach itself by its public \
+                       name; then try it from outside";
+
+async fn test(settings: &Settings, token: &SecretString, url: &str) -> Result<Tested, Unreached> {
+    let patience = Duration::from_secs(settings.server.limits.request_timeout_secs) + SPARE;
+    let unusable = |reason: String| Unreached { reason, is_connect: false };
+    let entra = Entra::outside(token.expose_secret(), url, patience).map_err(unusable)?;
+    entra.test_connection(url, &guid().map_err(unusable)?).await
+}
+
+fn judge(name: &'static str, url: &str, outcome: Result<Tested, Unreached>, remedy: &'static str) -> Check {
+    let tried = tried(url);
+    let tested = match outcome {
+        Ok(tested) => tested,
+        Err(missed) => return Check::failed(name, tried, missed.reason).remedy(remedy),
+    };
+    let is_scim = tested.content_type.starts_with("application/scim+json");
+    if tested.status == 200 && is_scim && is_empty_list(&tested.body) {
+        return Check::ok(name, tried, "HTTP 200 with an empty ListResponse, which is what Entra wants");
+    }
+    let found = told(&tested, is_scim);
+    let check = Check::failed(name, tried, found);
+    match tested.status {
+        _ if !is_scim => check.remedy(remedy),
+        401 => check.remedy(
+            "the token is not one of the bridge's: compare it with Entra's Secret Token and with auth.tokens, and \
+             reload the bridge after an edit",
+        ),
+        404 => check.remedy("do server.base_path and server.public_url fit, and does a proxy change the path?"),
+        429 | 500.. => check.remedy(
+            "the bridge runs, and cannot use Ziflow or is busy: see its log, /readyz, and the checks above",
+        ),
+        _ => check.remedy(remedy),
+    }
+}
+
+/// What RFC 7644 section 3.4.2 asks of a list without anybody in it.
+fn is_empty_list(body: &Value) -> bool {
+    let is_list = body.get("schemas").and_then(Value::as_array).is_some_and(|schemas| {
+        schemas.iter().any(|schema| schema == "urn:ietf:params:scim:api:messages:2.0:ListResponse")
+    });
+    let nobody = body.get("totalResults").and_then(Value::as_u64) == Some(0);
+    is_list && nobody && body.get("Resources").is_some_and(Value::is_array)
+}
+
+/// What came, with the bridge's own reason if it is the bridge.
+fn told(tested: &Tested, is_scim: bool) -> String {
+    let detail = tested.body.get("detail").and_then(Value::as_str).filter(|_| is_scim);
+    let kind = tested.content_type.split(';').next().unwrap_or_default();
+    let kind = if kind.is_empty() { "no content type" } else { kind };
+    match detail {
+        Some(detail) => format!("HTTP {}: {detail}", tested.status),
+        None => format!("HTTP {} with {kind}, which is not the empty list that Entra wants", tested.status),
+    }
+}
+
+fn tried(url: &str) -> String {
+    format!("{TRIED} at {url}")
+}
+
+/// Where a service is reached that listens everywhere.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// A random GUID (RFC 9562 section 5.4): nobody is called like that.
+fn guid() -> Result<String, String> {
+    let mut bytes = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| "no random numbers".to_owned())?;
+    let bits = u128::from_be_bytes(bytes) & !(0xf000_u128 << 64) & !(0xc000_u128 << 48);
+    let hex = format!("{:032x}", bits | (0x4000_u128 << 64) | (0x8000_u128 << 48));
+    let part = |from, to| hex.get(from..to).unwrap_or_default();
+    Ok([part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_guid_says_that_it_is_random() {
+        let guid = guid().unwrap();
+        let parts: Vec<_> = guid.split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{guid}");
+        assert!(parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']), "{guid}");
+    }
+
+    #[test]
+    fn only_an_empty_list_is_what_entra_wants() {
+        let schemas = ["urn:ietf:params:scim:api:messages:2.0:ListResponse"];
+        assert!(is_empty_list(&json!({"schemas": schemas, "totalResults": 0, "Resources": []})));
+        for wrong in [
+            json!({"schemas": schemas, "totalResults": 0}),
+            json!({"schemas": schemas, "totalResults": 1, "Resources": []}),
+            json!({"schemas": schemas, "totalResults": "0", "Resources": []}),
+            json!({"totalResults": 0, "Resources": []}),
+            json!(null),
+        ] {
+            assert!(!is_empty_list(&wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn who_listens_everywhere_is_reached_here() {
+        for (listen, reached) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
+}

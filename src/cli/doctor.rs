@@ -1,0 +1,171 @@
+//! `doctor`: whether the bridge can work as it is set up, step by step from the settings to the running service.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::cli::diagnosis::{Check, Diagnosis};
+use crate::cli::probe_report::Probed;
+use crate::cli::reload::in_short;
+use crate::cli::{CONFIG, ConfigFile, FAILED, Format, USAGE, bridge_checks, environment, ziflow_checks};
+use crate::config::{self, Report, Settings};
+use crate::server::auth::{Difference, Tokens};
+use crate::ziflow::look::Looker;
+
+/// What is printed is stable: fields may be added, none is taken away.
+const HELP: &str = "\
+Without --probe nothing is changed anywhere, and Ziflow receives four calls at
+the most, so it may be run beside the service.
+
+--probe EMAIL --yes finds out what Ziflow's documentation leaves open. It makes
+one user with that address in the real account, changes them, deletes them, and
+prints the settings that fit the account. Ziflow sends an invitation to the
+address, the user takes a seat meanwhile, and an invented group name may stay.
+It refuses if anybody has the address, and it touches nobody else.
+
+Exit codes: 0 nothing failed, 1 something failed, 64 wrong usage, 78 the
+settings or the mapping cannot be used.
+
+With --format json one object is printed and nothing else:
+  ok        whether nothing failed
+  checks    a list of {name, state, tried, found, remedy}; state is ok, warning,
+            failed or skipped
+  probe     with --probe: {email, state, reason, findings, left, settings};
+            state is complete, stopped, refused or not_begun";
+
+#[derive(Args, Debug)]
+#[command(after_long_help = HELP)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Entra's Secret Token, to play Test Connection with; needed where the settings hold only its digest
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<SecretString>,
+    /// Try the account out with one throw-away user of this address, who is made and deleted
+    #[arg(long, value_name = "EMAIL")]
+    probe: Option<String>,
+    /// Confirm --probe
+    #[arg(long, requires = "probe")]
+    yes: bool,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+impl Doctor {
+    pub(super) async fn run(&self) -> ExitCode {
+        if let Some(wrong) = self.wrong_usage() {
+            return misused(wrong);
+        }
+        let mut diagnosis = Diagnosis::new(self.format);
+        hide(self.token.as_ref(), &mut diagnosis);
+        let settings = match self.config.load(None) {
+            Ok(settings) => settings,
+            Err(reports) => return cannot_be_used(&reports, diagnosis),
+        };
+        hide(Some(&settings.connection.api_key), &mut diagnosis);
+        diagnosis.add(usable(&settings.warnings));
+        let looker = match Looker::new(&settings.connection, &settings.pace) {
+            Ok(looker) => looker,
+            Err(message) => return unusable(&message, diagnosis),
+        };
+        let seen = ziflow_checks::run(&settings, &looker, &mut diagnosis).await;
+        match &self.probe {
+            None => {
+                let token = self.token(&settings);
+                hide(token.as_ref(), &mut diagnosis);
+                bridge_checks::run(&settings, token.as_ref(), &mut diagnosis).await;
+                diagnosis.end(diagnosis.is_fine(), None);
+                exit(diagnosis.is_fine())
+            }
+            Some(email) => {
+                let probed = Probed::run(email, &settings, looker, &seen, &diagnosis).await;
+                diagnosis.tell(&probed.to_string());
+                let ok = diagnosis.is_fine() && probed.is_fine();
+                diagnosis.end(ok, Some(("probe", probed.to_json())));
+                exit(ok)
+            }
+        }
+    }
+
+    /// What is said about a command line that must not be carried out.
+    fn wrong_usage(&self) -> Option<&'static str> {
+        let email = self.probe.as_deref()?;
+        let is_address = email
+            .split_once('@')
+            .is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty() && !domain.contains('@'));
+        if !is_address || email.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Some(
+                "--probe needs the e-mail address of nobody yet, such as probe@your-company.example",
+            );
+        }
+        (!self.yes).then_some(
+            "--probe makes a user in the real Ziflow account, changes and deletes them, and Ziflow sends an invitation \
+             to the address; say --yes if that is wanted",
+        )
+    }
+
+    /// The token to play Entra with: the one given, one that the settings hold in plain, or the API key where that is
+    /// the token.
+    fn token(&self, settings: &Settings) -> Option<SecretString> {
+        let api_key = &settings.connection.api_key;
+        let is_api_key = Tokens::of_api_key(api_key).difference(&settings.tokens) == Difference::default();
+        let held = || {
+            if is_api_key {
+                return Some(api_key.clone());
+            }
+            config::plain_token(self.config.path().as_deref(), environment())
+        };
+        self.token.clone().or_else(held)
+    }
+}
+
+fn hide(secret: Option<&SecretString>, diagnosis: &mut Diagnosis) {
+    if let Some(secret) = secret {
+        diagnosis.hide(secret.expose_secret());
+    }
+}
+
+const SETTINGS: &str = "settings";
+const TRIED: &str = "read settings and mapping, as `check` does";
+
+fn usable(warnings: &[Report]) -> Check {
+    if warnings.is_empty() {
+        return Check::ok(SETTINGS, TRIED, "they are fine");
+    }
+    let told: Vec<_> = warnings.iter().map(in_short).collect();
+    Check::warning(SETTINGS, TRIED, format!("they can be used; {}", told.join("; ")))
+        .remedy("`ziflow-scim-bridge check` shows each warning with its place")
+}
+
+fn cannot_be_used(reports: &[Report], mut diagnosis: Diagnosis) -> ExitCode {
+    for report in reports {
+        diagnosis.tell(&report.render());
+    }
+    let told: Vec<_> = reports.iter().filter(|report| report.is_error()).map(in_short).collect();
+    unusable_because(&told.join("; "), &mut diagnosis)
+}
+
+fn unusable(message: &str, mut diagnosis: Diagnosis) -> ExitCode {
+    unusable_because(message, &mut diagnosis)
+}
+
+fn unusable_because(message: &str, diagnosis: &mut Diagnosis) -> ExitCode {
+    let check = Check::failed(SETTINGS, TRIED, format!("they cannot be used; {message}"));
+    diagnosis.add(check.remedy("mend them until `ziflow-scim-bridge check` is content"));
+    diagnosis.skip(ziflow_checks::ALL, "the settings cannot be used");
+    diagnosis.skip(&[bridge_checks::BRIDGE], "the settings cannot be used");
+    diagnosis.end(false, None);
+    CONFIG.into()
+}
+
+fn exit(ok: bool) -> ExitCode {
+    if ok { ExitCode::SUCCESS } else { FAILED.into() }
+}
+
+#[expect(clippy::print_stderr, reason = "commands speak to the person who called them")]
+fn misused(message: &str) -> ExitCode {
+    eprintln!("ziflow-scim-bridge: {message}");
+    USAGE.into()
+}
