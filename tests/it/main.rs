@@ -12,6 +12,7 @@ mod account;
 mod brake;
 mod bulk;
 mod check;
+mod doctor;
 mod drift;
 mod dry_run;
 mod explain;
