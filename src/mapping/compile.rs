@@ -9,7 +9,7 @@ use super::spec::{self, Direction, FieldSpec, Literal, Placed, RuleSpec, Spec};
 use super::table::Table;
 use super::template::Template;
 use super::transform::Transform;
-use super::{Fill, backwards, check, pattern, source, value};
+use super::{Fill, backwards, check, grouping, pattern, source, value};
 use crate::scim::path::Path;
 use crate::scim::schema::USER_TYPE;
 use crate::yaml::{Problem, Problems, nearest};
@@ -41,11 +41,12 @@ fn mapping(spec: &Spec, problems: &mut Problems) -> Option<Mapping> {
         check::grants(spec, &fields, &fills, problems);
         check::user_name(&fields, &fills, problems);
     }
+    let groups = grouping::groups(&spec.groups, &fields, problems);
     examples::check_names(&spec.examples, problems);
     let examples = spec.examples.iter().filter_map(|spec| Example::compile(spec, problems)).collect();
     match Path::parse("active", &USER_TYPE) {
         Ok(active) => {
-            let mapping = Mapping { fields, fills, examples, active };
+            let mapping = Mapping { fields, fills, groups, examples, active };
             check::access(spec, &mapping, problems);
             Some(mapping)
         }

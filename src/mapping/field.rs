@@ -218,7 +218,7 @@ impl FieldMapping {
     }
 
     /// Whether `only` lets the text pass.
-    fn takes(&self, text: &str) -> bool {
+    pub(super) fn takes(&self, text: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|pattern| pattern.fits(text))
     }
 

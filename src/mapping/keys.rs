@@ -21,6 +21,11 @@ pub(super) const FILE: Keys = &[
          The placeholders are fields of Ziflow, as in \"{first_name} {last_name}\".",
     ),
     (
+        "groups",
+        "What membership in an Entra group grants in Ziflow. A group is declared by its object id or by its name; `*` is \
+         every group that is not declared.",
+    ),
+    (
         "examples",
         "What should come out. `ziflow-scim-bridge check` tries each example and shows what came out otherwise.",
     ),
@@ -116,6 +121,25 @@ pub(super) const DIRECTIONS: &[(&str, Direction)] =
 
 /// What `otherwise` can be beside a value.
 pub(super) const OTHERWISE: &[&str] = &["refuse", "omit", "keep"];
+
+/// One of `groups`.
+pub(super) const GROUP: Keys = &[
+    (
+        "roles",
+        "The roles that members have in Ziflow. `admin` is granted to a group by its object id only; `lite_user` stands \
+         alone.",
+    ),
+    (
+        "group",
+        "The groups of reviewers in Ziflow to which members belong. `{displayName}` stands for the group's own name.",
+    ),
+];
+
+/// The key under `groups` for every group that is not declared.
+pub(super) const UNDECLARED: &str = "*";
+
+/// The placeholder of `group` under `groups`.
+pub(super) const DISPLAY_NAME: &str = "displayName";
 
 /// One of `examples`.
 pub(super) const EXAMPLE: Keys = &[

@@ -14,6 +14,8 @@ pub mod drift;
 pub mod examples;
 mod fact;
 mod field;
+mod grouping;
+pub mod groups;
 mod keys;
 pub mod memory;
 mod merge;
@@ -30,6 +32,7 @@ mod value;
 
 use crate::mapping::examples::Example;
 use crate::mapping::field::FieldMapping;
+use crate::mapping::groups::Groups;
 use crate::mapping::template::Template;
 use crate::scim::path::Path;
 use crate::ziflow::model::Field;
@@ -40,6 +43,7 @@ pub struct Mapping {
     /// In the order of the catalogue, so that refusals and differences read the same every time.
     fields: Vec<FieldMapping>,
     fills: Vec<Fill>,
+    groups: Groups,
     examples: Vec<Example>,
     /// `active`, which always shows Ziflow's truth.
     active: Path,

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, DIRECTIONS, LENGTH, OTHERWISE, SOURCES, about, names};
-use crate::ziflow::model::{Field, FieldType, LITE_USER};
+use crate::ziflow::model::{ADMIN, Field, FieldType, LITE_USER, ROLES};
 
 /// A text with more in it than blanks.
 const FILLED: &str = r"\S";
@@ -37,6 +37,7 @@ pub fn schema() -> Value {
     let file = described(keys::FILE, |key| match key {
         "user" => user(),
         "scim" => fills(),
+        "groups" => groups(),
         _ => json!({ "type": "array", "items": example() }),
     });
     json!({
@@ -168,16 +169,21 @@ fn literal(field: Field) -> Value {
             json!({ "type": "string", "pattern": FILLED, "examples": ["Europe/Berlin", "UTC"] })
         }
         FieldType::Texts => one_or_more(&text),
-        FieldType::Choices(words) => json!({
-            "anyOf": [{ "enum": words }, {
-                "type": "array",
-                "minItems": 1,
-                "items": { "enum": words },
-                "if": { "contains": { "const": LITE_USER } },
-                "then": { "maxItems": 1 },
-            }],
-        }),
+        FieldType::Choices(words) => choices(words),
     }
+}
+
+/// One of these words, or a list of them in which `lite_user` stands alone.
+fn choices(words: &[&str]) -> Value {
+    json!({
+        "anyOf": [{ "enum": words }, {
+            "type": "array",
+            "minItems": 1,
+            "items": { "enum": words },
+            "if": { "contains": { "const": LITE_USER } },
+            "then": { "maxItems": 1 },
+        }],
+    })
 }
 
 fn rule(field: Field) -> Value {
@@ -215,6 +221,28 @@ fn fills() -> Value {
     let template = template(&["{email}", "{first_name} {last_name}"]);
     let about = "A text with Ziflow's fields in braces, as in \"{first_name} {last_name}\".";
     json!({ "type": ["object", "null"], "additionalProperties": with_description(about, template) })
+}
+
+/// `groups`: an object id may grant every role, a name every role but `admin`.
+fn groups() -> Value {
+    let roles: Vec<&str> = ROLES.iter().copied().filter(|role| *role != ADMIN).collect();
+    let hex = "[0-9A-Fa-f]";
+    let object_id = format!("^{hex}{{8}}-{hex}{{4}}-{hex}{{4}}-{hex}{{4}}-{hex}{{12}}$");
+    json!({
+        "type": ["object", "null"],
+        "propertyNames": { "pattern": FILLED },
+        "patternProperties": { object_id: group(value_of(Field::Roles)) },
+        "additionalProperties": group(choices(&roles)),
+    })
+}
+
+/// What a group grants.
+fn group(roles: Value) -> Value {
+    let properties = described(keys::GROUP, |key| match key {
+        "roles" => json!({ "allOf": [roles] }),
+        _ => one_or_more(&json!({ "type": "string", "pattern": FILLED, "examples": ["{displayName}"] })),
+    });
+    json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
 }
 
 fn example() -> Value {

@@ -20,6 +20,7 @@ pub(super) struct Spec {
     pub(super) user: Vec<FieldSpec>,
     /// SCIM paths with their templates.
     pub(super) scim: Vec<(Placed<String>, Placed<String>)>,
+    pub(super) groups: Vec<GroupSpec>,
     pub(super) examples: Vec<ExampleSpec>,
 }
 
@@ -84,6 +85,15 @@ pub(super) enum Direction {
     ToScim,
 }
 
+/// One entry of `groups:`.
+#[derive(Debug)]
+pub(super) struct GroupSpec {
+    /// An object id, a name or `*`.
+    pub(super) name: Placed<String>,
+    pub(super) roles: Option<Placed<Vec<Placed<String>>>>,
+    pub(super) group: Option<Placed<Vec<Placed<String>>>>,
+}
+
 /// One entry of `examples:`.
 #[derive(Debug)]
 pub(super) struct ExampleSpec {
@@ -103,19 +113,16 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Spec> {
     let (root, found) = yaml::parse(text);
     *problems = Problems::new(found);
     let root = root?;
-    let known = [names(keys::FILE), vec!["groups"]].concat();
-    let section = Item::root(&root).section(&known, problems)?;
-    if let Some(at) = section.key_at("groups") {
-        problems
-            .error(at, "groups", "`groups` is not supported yet by this version")
-            .hint("remove the section; what it says would not happen");
-    }
+    let section = Item::root(&root).section(&names(keys::FILE), problems)?;
     let mut spec = Spec::default();
     if let Some(user) = section.require("user", problems) {
         spec.user = fields(&user, problems);
     }
     if let Some(scim) = section.get("scim") {
         spec.scim = templates(&scim, problems);
+    }
+    if let Some(item) = section.get("groups") {
+        spec.groups = groups(&item, problems);
     }
     if let Some(list) = section.get("examples").and_then(|item| item.list(problems)) {
         spec.examples = list.iter().filter_map(|item| example(item, problems)).collect();
@@ -298,6 +305,42 @@ fn templates(scim: &Item<'_>, problems: &mut Problems) -> Vec<(Placed<String>, P
         Some((path, text(&item, problems)?))
     };
     entries.into_iter().filter_map(template).collect()
+}
+
+fn groups(item: &Item<'_>, problems: &mut Problems) -> Vec<GroupSpec> {
+    let entries = item.entries(problems).unwrap_or_default();
+    let group = |(name, at, item): (&str, At, Item<'_>)| {
+        let name = Placed { at, key: item.key.clone(), value: name.to_owned() };
+        if let Content::Text(_) | Content::List(_) = &item.node.value {
+            let message = format!("expected a map, found {}", item.node.kind());
+            let hint = "write `{ roles: [manager] }`, `{ group: [Brand Reviewers] }`, or `{}` for nothing";
+            problems.error(item.at(), &item.key, message).hint(hint);
+            return None;
+        }
+        let section = item.section(&names(keys::GROUP), problems)?;
+        let mut granted = |key| read_key(&section, key, problems, granted);
+        Some(GroupSpec { name, roles: granted("roles"), group: granted("group") })
+    };
+    entries.into_iter().filter_map(group).collect()
+}
+
+/// What a group grants of one kind.
+fn granted(item: &Item<'_>, problems: &mut Problems) -> Option<Vec<Placed<String>>> {
+    let items = one_or_more(item);
+    if items.is_empty() || item.node.value == Content::Null {
+        let message = "nothing is listed here";
+        problems.error(item.at(), &item.key, message).hint("leave the key out if nothing is granted by it");
+        return None;
+    }
+    let text = |item: &Item<'_>| {
+        if let Content::Map(_) = item.node.value {
+            let message = "expected a text, found a map";
+            problems.error(item.at(), &item.key, message).hint("a text with braces needs quotes");
+            return None;
+        }
+        text(item, problems)
+    };
+    Some(items.iter().filter_map(text).collect())
 }
 
 fn example(item: &Item<'_>, problems: &mut Problems) -> Option<ExampleSpec> {

@@ -64,6 +64,11 @@ impl Table {
         self.rows.iter().map(|row| row.pattern.as_str())
     }
 
+    /// What the table can give.
+    pub(super) fn values(&self) -> impl Iterator<Item = &FieldValue> {
+        self.rows.iter().map(|row| &row.value)
+    }
+
     fn add(&mut self, row: Row, place: &Placed<String>, problems: &mut Problems) {
         // A literal is looked at first, wherever it stands.
         let covers = |earlier: &&Row| {

@@ -18,6 +18,17 @@ impl<T> Template<T> {
     /// then the answer is `Ok(None)`.
     pub(super) fn parse(
         text: &str,
+        value: impl FnMut(&str) -> Option<T>,
+    ) -> Result<Option<Self>, &'static str> {
+        match Self::parse_text(text, value)? {
+            Some(template) if template.is_fixed() => Err("the template has no {placeholder}"),
+            template => Ok(template),
+        }
+    }
+
+    /// As [`Self::parse`], for a text that needs no placeholder.
+    pub(super) fn parse_text(
+        text: &str,
         mut value: impl FnMut(&str) -> Option<T>,
     ) -> Result<Option<Self>, &'static str> {
         let mut parts = Vec::new();
@@ -42,12 +53,14 @@ impl<T> Template<T> {
             }
             rest = after.strip_prefix('}').unwrap_or(after);
         }
-        if parts.is_empty() {
-            return Err("the template has no {placeholder}");
-        }
         literal.push_str(rest);
         parts.push(Part::Text(literal));
         Ok(complete.then_some(Self { parts }))
+    }
+
+    /// Whether it makes the same text of everything.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.values().next().is_none()
     }
 
     /// What the template takes its text from.
@@ -58,7 +71,7 @@ impl<T> Template<T> {
         })
     }
 
-    /// The text; `None` when every placeholder is empty. Where some are, the blanks around them would show,
+    /// The text; `None` when there are placeholders and all of them are empty. Where some are, the blanks around them would show,
     /// so they are collapsed.
     pub(super) fn render(&self, value: impl Fn(&T) -> Option<String>) -> Option<String> {
         let (mut empty, mut filled) = (false, false);
@@ -78,7 +91,7 @@ impl<T> Template<T> {
         if empty {
             out = collapse_spaces(&out);
         }
-        filled.then_some(out)
+        (filled || !empty).then_some(out)
     }
 }
 
