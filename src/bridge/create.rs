@@ -13,7 +13,7 @@ use crate::bridge::plan::{Granted, OnDeactivate, is_tombstone_rename};
 use crate::bridge::record::Event;
 use crate::bridge::upstream::{off, shows};
 use crate::bridge::users::{refused, text};
-use crate::bridge::{OnExisting, OnRecreate, Seen, State, Users, now, seconds_since};
+use crate::bridge::{Given, OnExisting, OnRecreate, Seen, State, Users, now, seconds_since};
 use crate::scim::error::Error;
 use crate::scim::resource::Resource;
 use crate::store::{Intent, Person};
@@ -272,6 +272,8 @@ impl Users<'_> {
     /// under way keeps those changes.
     async fn begin(&self, creation: &Creation, user: User, mut granted: Granted) -> Result<Seen, Error> {
         let meanwhile = self.bridge.store.person(&user.id).await?;
+        let groups = self.bridge.store.groups_of(vec![user.id.clone()]).await?.into_iter().flatten().collect();
+        let by_groups = State::of(meanwhile.as_ref()).granted_by_groups;
         let mut after = creation.resource.clone().into_map();
         if let Some(row) = &meanwhile {
             granted.add(&State::of(Some(row)).granted);
@@ -290,9 +292,11 @@ impl Users<'_> {
             row: Some(row),
             state: State::default(),
             shown: Resource::default(),
+            groups,
             fresh: true,
         };
-        self.keep(&before, &Resource::from_stored(after), user, granted).await
+        let given = Given { by_mapping: granted, by_groups };
+        self.keep(&before, &Resource::from_stored(after), user, given).await
     }
 
     /// The person whom the store knows by this `userName`, or by the address that `userName` means in Ziflow, if

@@ -121,6 +121,8 @@ fn list_difference(
     if mapping.owns(field) {
         expected = mapping.wanted_list(stored, field).unwrap_or(expected);
     }
+    let by_groups = state.granted_by_groups.get(field);
+    expected.extend(by_groups.iter().filter(|item| !expected.contains(item)).cloned().collect::<Vec<_>>());
     let missing = expected.iter().any(|item| !got.contains(item));
     let too_many = mapping.owns(field) && got.iter().any(|item| !expected.contains(item));
     (missing || too_many).then(|| Difference {

@@ -18,8 +18,9 @@ use crate::scim::filter::Filter;
 use crate::scim::path::Path;
 use crate::scim::query::{Place, Query, cursor_response, list_response};
 use crate::scim::resource::Resource;
-use crate::scim::schema::USER_TYPE;
+use crate::scim::schema::{ResourceType, USER_TYPE};
 use crate::store::Person;
+use crate::store::groups::Group;
 use crate::ziflow;
 use crate::ziflow::everyone::Known;
 use crate::ziflow::model::User;
@@ -48,16 +49,17 @@ enum Pin<'a> {
 /// One page of what a query found.
 #[derive(Debug)]
 pub struct List {
-    total: usize,
-    people: Vec<Resource>,
+    pub(super) rt: &'static ResourceType,
+    pub(super) total: usize,
+    pub(super) resources: Vec<Resource>,
     /// How many stand before this page.
-    before: usize,
+    pub(super) before: usize,
     /// Neighbouring pages, for who pages by cursor.
-    cursors: Option<Cursors>,
+    pub(super) cursors: Option<Cursors>,
 }
 
 #[derive(Debug, Default)]
-struct Cursors {
+pub(super) struct Cursors {
     previous: Option<Cursor>,
     next: Option<Cursor>,
 }
@@ -65,12 +67,12 @@ struct Cursors {
 impl List {
     /// The body of the answer.
     pub fn into_json(self, query: &Query) -> Value {
-        let Self { total, people, before, cursors } = self;
-        let people = people.into_iter().map(|person| query.projection.apply(person, &USER_TYPE)).collect();
+        let Self { rt, total, resources, before, cursors } = self;
+        let shown = resources.into_iter().map(|resource| query.projection.apply(resource, rt)).collect();
         match cursors {
-            None => list_response(total, before + 1, people),
+            None => list_response(total, before + 1, shown),
             Some(Cursors { previous, next }) => {
-                cursor_response(total, previous.as_ref(), next.as_ref(), people)
+                cursor_response(total, previous.as_ref(), next.as_ref(), shown)
             }
         }
     }
@@ -104,9 +106,9 @@ impl Users<'_> {
                 }
                 let start = start(query, 0)?;
                 let end = start.from.saturating_add(start.count).min(found.len());
-                let people = found.get(start.from..end).unwrap_or_default().to_vec();
+                let resources = found.get(start.from..end).unwrap_or_default().to_vec();
                 let cursors = start.cursors(query, 0, end, found.len());
-                Ok(List { total: found.len(), people, before: start.from, cursors })
+                Ok(List { rt: &USER_TYPE, total: found.len(), resources, before: start.from, cursors })
             }
             None => self.everyone(query).await,
         }
@@ -133,7 +135,8 @@ impl Users<'_> {
         if tombstone.is_some() {
             self.rise(&user).await?;
         }
-        Ok(Seen { fresh: self.call.made() > calls, ..self.merge(user, row) })
+        let groups = self.groups_of(id).await?;
+        Ok(Seen { fresh: self.call.made() > calls, ..self.merge(user, row, groups) })
     }
 
     /// A person whom Ziflow has just shown, with what the store knows of them.
@@ -142,7 +145,12 @@ impl Users<'_> {
             self.rise(&user).await?;
         }
         let row = self.bridge.store.person(&user.id).await?;
-        Ok(self.merge(user, row))
+        let groups = self.groups_of(&user.id).await?;
+        Ok(self.merge(user, row, groups))
+    }
+
+    async fn groups_of(&self, id: &str) -> Result<Vec<Group>, Error> {
+        Ok(self.bridge.store.groups_of(vec![id.to_owned()]).await?.into_iter().flatten().collect())
     }
 
     /// A tombstone ends when Ziflow shows the person active; until then there is nobody.
@@ -154,11 +162,11 @@ impl Users<'_> {
         Ok(self.bridge.store.remove(&user.id).await?)
     }
 
-    fn merge(&self, user: User, row: Option<Person>) -> Seen {
+    fn merge(&self, user: User, row: Option<Person>, groups: Vec<Group>) -> Seen {
         let state = State::of(row.as_ref());
         let stored = row.as_ref().map(|row| Resource::from_stored(row.resource.clone()));
         let shown = self.mapping.merge(stored.as_ref(), &state.memory, &user);
-        Seen { user, row, state, shown, fresh: false }
+        Seen { user, row, state, shown, groups, fresh: false }
     }
 
     /// The people a pinning filter can mean: those the store knows by the key, and whom Ziflow knows by it.
@@ -232,12 +240,12 @@ impl Users<'_> {
         let start = start(query, generation)?;
         let page = self.bridge.sequences.page(start.name, generation, &now, start.from, start.count);
         let cursors = start.cursors(query, generation, page.end, page.total);
-        let people = self.merge_all(people_at(&snapshot, &page.slots)).await?;
-        Ok(List { total: page.total, people, before: start.from, cursors })
+        let resources = self.merge_all(people_at(&snapshot, &page.slots)).await?;
+        Ok(List { rt: &USER_TYPE, total: page.total, resources, before: start.from, cursors })
     }
 
     /// Everybody, also those whom Ziflow's pages do not show though the store knows them.
-    async fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
+    pub(super) async fn snapshot(&self) -> Result<Arc<Snapshot>, Error> {
         let directory = &self.bridge.directory;
         loop {
             let known = if directory.walk_is_due() {
@@ -296,12 +304,13 @@ impl Users<'_> {
     }
 
     async fn merge_all(&self, people: Vec<User>) -> Result<Vec<Resource>, Error> {
-        let ids = people.iter().map(|user| user.id.clone()).collect();
+        let ids: Vec<String> = people.iter().map(|user| user.id.clone()).collect();
+        let groups = self.bridge.store.groups_of(ids.clone()).await?;
         let rows = self.bridge.store.people(ids).await?;
         let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
-        let merged = people.into_iter().map(|user| {
+        let merged = people.into_iter().zip(groups).map(|(user, groups)| {
             let row = rows.remove(&user.id);
-            self.bridge.representation(&self.merge(user, row))
+            self.bridge.representation(&self.merge(user, row, groups))
         });
         Ok(merged.collect())
     }
@@ -354,15 +363,15 @@ fn id_of(person: &Resource) -> &str {
 }
 
 /// Where a page begins, and in which list.
-struct Start {
-    name: Name,
+pub(super) struct Start {
+    pub(super) name: Name,
     number: u64,
-    from: usize,
-    count: usize,
+    pub(super) from: usize,
+    pub(super) count: usize,
 }
 
 /// By index (RFC 7644 section 3.4.2.4) or by cursor (RFC 9865).
-fn start(query: &Query, generation: u64) -> Result<Start, Error> {
+pub(super) fn start(query: &Query, generation: u64) -> Result<Start, Error> {
     let count = query.count.unwrap_or(usize::MAX);
     let digest = query.digest();
     match &query.cursor {
@@ -391,7 +400,13 @@ fn start(query: &Query, generation: u64) -> Result<Start, Error> {
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl Start {
-    fn cursors(&self, query: &Query, generation: u64, end: usize, total: usize) -> Option<Cursors> {
+    pub(super) fn cursors(
+        &self,
+        query: &Query,
+        generation: u64,
+        end: usize,
+        total: usize,
+    ) -> Option<Cursors> {
         query.cursor.as_ref()?;
         let Self { number, from, count, .. } = *self;
         let at = |offset: usize| Cursor { generation, number, query: query.digest(), offset, count };

@@ -10,6 +10,8 @@ mod create;
 pub mod drift;
 pub mod error;
 mod find;
+pub mod grants;
+pub mod groups;
 pub mod in_force;
 mod lock;
 mod pages;
@@ -25,11 +27,13 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use crate::bridge::account::Account;
 pub use crate::bridge::account::Unrecognised;
+use crate::bridge::groups::of_person;
 use crate::bridge::in_force::InForce;
 use crate::bridge::lock::Locks;
 use crate::bridge::pages::Sequences;
@@ -38,8 +42,9 @@ use crate::bridge::record::{Event, Record};
 use crate::mapping::Mapping;
 use crate::mapping::memory::Memory;
 use crate::scim::resource::{Meta, Resource};
-use crate::scim::schema::{ENTERPRISE_USER, USER_TYPE};
+use crate::scim::schema::{ENTERPRISE_USER, GROUP_TYPE, ResourceType, USER_TYPE};
 use crate::scim::version::Conditions;
+use crate::store::groups::Group;
 use crate::store::{self, Store};
 use crate::ziflow::client::Invitation;
 use crate::ziflow::directory::Directory;
@@ -106,14 +111,28 @@ pub struct Settings {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct State {
+    /// What the mapping has given.
     granted: Granted,
+    /// What groups have given. What both have stands in both.
+    granted_by_groups: Granted,
     memory: Memory,
+}
+
+/// What the bridge itself has put into a person's lists, by its source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Given {
+    by_mapping: Granted,
+    by_groups: Granted,
 }
 
 impl State {
     /// A state this version cannot read is as good as none: the bridge then takes nothing away.
     fn of(row: Option<&store::Person>) -> Self {
         row.and_then(|row| serde_json::from_value(row.state.clone()).ok()).unwrap_or_default()
+    }
+
+    fn given(&self) -> Given {
+        Given { by_mapping: self.granted.clone(), by_groups: self.granted_by_groups.clone() }
     }
 }
 
@@ -123,8 +142,10 @@ struct Seen {
     user: User,
     row: Option<store::Person>,
     state: State,
-    /// The merge, without `id` and `meta`.
+    /// The merge, without `id`, `meta` and `groups`.
     shown: Resource,
+    /// The groups they belong to.
+    groups: Vec<Group>,
     /// Whether Ziflow has been asked for the person by this very request.
     fresh: bool,
 }
@@ -149,6 +170,8 @@ pub struct Component {
 pub enum Health {
     Fine,
     Unknown,
+    /// What it has done is not what it should be by now.
+    Stale,
     Tripped,
     Failing,
 }
@@ -160,6 +183,10 @@ impl Component {
 
     fn unknown(name: &'static str, detail: &str) -> Self {
         Self { name, state: Health::Unknown, detail: detail.to_owned() }
+    }
+
+    fn stale(name: &'static str, detail: &str) -> Self {
+        Self { name, state: Health::Stale, detail: detail.to_owned() }
     }
 
     fn tripped(name: &'static str, detail: &str) -> Self {
@@ -191,10 +218,14 @@ pub struct Bridge {
     settings: Settings,
     /// The address of the API key's owner.
     key_user: ArcSwap<Option<String>>,
-    /// Where people stand, without a slash at the end: the beginning of every `meta.location`.
-    users_url: String,
+    /// The SCIM root, without a slash at the end: the beginning of every `meta.location`.
+    base_url: String,
     locks: Locks,
     sequences: Sequences,
+    /// The lists of groups that clients are paging through.
+    group_pages: Sequences,
+    /// Told when somebody waits for what their groups grant.
+    grants_due: Notify,
     record: Record,
     /// What is known about the account, and held by whoever finds out.
     account: Mutex<Account>,
@@ -248,9 +279,11 @@ impl Bridge {
             policy,
             key_user: ArcSwap::from_pointee(settings.key_user_email.clone()),
             settings,
-            users_url: format!("{}{}", public_url.trim_end_matches('/'), USER_TYPE.endpoint),
+            base_url: public_url.trim_end_matches('/').to_owned(),
             locks: Locks::default(),
             sequences: Sequences::default(),
+            group_pages: Sequences::default(),
+            grants_due: Notify::new(),
             record: Record::default(),
             account: Mutex::default(),
             recognising: tokio::sync::Mutex::default(),
@@ -339,6 +372,7 @@ impl Bridge {
             upstream,
             limiter,
             self.brake_health().await,
+            self.grants_health().await,
         ];
         if self.policy.dry_run {
             parts.push(Component::fine("dry_run", "writes are told in the log and not sent"));
@@ -359,8 +393,13 @@ impl Bridge {
 
     /// Where the person stands.
     pub fn location(&self, id: &str) -> String {
+        self.location_of(&USER_TYPE, id)
+    }
+
+    /// Where a resource of this type stands.
+    pub fn location_of(&self, rt: &ResourceType, id: &str) -> String {
         let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
-        format!("{}/{id}", self.users_url)
+        format!("{}{}/{id}", self.base_url, rt.endpoint)
     }
 
     /// The person as the client sees them.
@@ -372,7 +411,12 @@ impl Bridge {
             last_modified: seen.row.as_ref().map(|row| row.last_modified.clone()),
             version: None,
         };
-        let mut shown = seen.shown.representation(&USER_TYPE, &meta).into_map();
+        let mut shown = seen.shown.clone().into_map();
+        if !seen.groups.is_empty() {
+            let groups = of_person(&seen.groups, |id| self.location_of(&GROUP_TYPE, id));
+            shown.insert("groups".to_owned(), Value::Array(groups));
+        }
+        let mut shown = Resource::from_stored(shown).representation(&USER_TYPE, &meta).into_map();
         self.point_to_manager(&mut shown);
         let version = version(&shown);
         if let Some(meta) = shown.get_mut("meta").and_then(Value::as_object_mut) {

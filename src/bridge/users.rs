@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::bridge::find::{EMAIL, EXTERNAL_ID, USER_NAME, ZIFLOW_EMAIL, fold};
-use crate::bridge::plan::{
-    Granted, Plan, Protection, Refusal, Situation, is_tombstone_rename, plan, without_tombstone,
-};
+use crate::bridge::grants::Decided;
+use crate::bridge::groups::granted;
+use crate::bridge::plan::{Protection, Refusal, is_tombstone_rename, without_tombstone};
 use crate::bridge::record::Event;
 use crate::bridge::upstream::{disables, off};
-use crate::bridge::{OnDelete, Seen, State, Users, now, version_of};
+use crate::bridge::{Given, OnDelete, Seen, State, Users, now, version_of};
 use crate::mapping::apply::{self, Wanted};
 use crate::scim::error::Error;
 use crate::scim::patch::Patch;
@@ -26,7 +26,7 @@ use crate::scim::schema::USER_TYPE;
 use crate::scim::version::Conditions;
 use crate::store::{Person, Tombstone};
 use crate::ziflow::error::Error as Upstream;
-use crate::ziflow::model::{Field, Fields, User};
+use crate::ziflow::model::{Field, User};
 use crate::ziflow::rehearsal;
 
 /// How long a rename waits for a create of the same name.
@@ -225,7 +225,8 @@ impl Users<'_> {
             let (id, email) = (&seen.user.id, &seen.user.email);
             seen.user = self.bridge.directory.fresh_known_person(&self.call, id, email).await?;
         }
-        let (fields, granted) = self.decide(&seen, wanted)?;
+        let grants = granted(&self.mapping, &seen.groups);
+        let Decided { fields, given } = self.decide(&seen, wanted, &grants).map_err(not_allowed)?;
         if disables(&fields) {
             self.brake(&seen.user.id).await?;
         }
@@ -234,34 +235,15 @@ impl Users<'_> {
         } else {
             self.bridge.update(&self.call, &seen.user, &fields).await?
         };
-        self.keep(&seen, after, user, granted).await
-    }
-
-    fn decide(&self, seen: &Seen, wanted: &BTreeMap<Field, Wanted>) -> Result<(Fields, Granted), Error> {
-        let situation = Situation {
-            user: &seen.user,
-            granted: &seen.state.granted,
-            wanted,
-            owns: &|field| self.mapping.owns(field),
-            protected: self.bridge.protection(&seen.user),
-            on_deactivate: self.bridge.policy.on_deactivate,
-            on_email_change: self.bridge.policy.on_email_change,
-        };
-        match plan(&situation) {
-            Plan::Refuse(refusal) => Err(not_allowed(refusal)),
-            Plan::Update { fields, granted, notes } => {
-                for note in &notes {
-                    warn!(id = seen.user.id, "{}", note.text());
-                }
-                self.bridge.record.note(|| Event::Planned {
-                    user: Box::new(seen.user.clone()),
-                    wanted: wanted.clone(),
-                    fields: fields.clone(),
-                    notes,
-                });
-                Ok((fields, granted))
-            }
+        let returns = user.active && !seen.user.active;
+        let kept = self.keep(&seen, after, user, given).await?;
+        if returns && !kept.groups.is_empty() {
+            // What changed in their groups while they were disabled was not applied.
+            let now = jiff::Timestamp::now().as_second();
+            self.bridge.store.enqueue_grants(&kept.user.id, now).await?;
+            self.bridge.grants_due.notify_one();
         }
+        Ok(kept)
     }
 
     /// Puts into the store what Entra wrote and what is to be remembered about it.
@@ -270,12 +252,13 @@ impl Users<'_> {
         before: &Seen,
         after: &Resource,
         user: User,
-        granted: Granted,
+        given: Given,
     ) -> Result<Seen, Error> {
         let stored = before.stored();
         let (resource, memory) =
             self.mapping.remember(stored.as_ref(), &before.state.memory, &before.shown, after, &user);
-        let state = State { granted, memory };
+        let Given { by_mapping: granted, by_groups: granted_by_groups } = given;
+        let state = State { granted, granted_by_groups, memory };
         let row = Person {
             id: user.id.clone(),
             keys: keys(&resource, &user),
@@ -287,7 +270,7 @@ impl Users<'_> {
         // Whoever is kept is no longer about to be made.
         self.bridge.store.put(row.clone(), Some(fold(&user.email))).await?;
         let shown = self.mapping.merge(Some(&resource), &state.memory, &user);
-        Ok(Seen { user, row: Some(row), state, shown, fresh: true })
+        Ok(Seen { user, row: Some(row), state, shown, groups: before.groups.clone(), fresh: true })
     }
 }
 
@@ -342,7 +325,7 @@ fn protected(what: &str, protection: Protection) -> Error {
     ))
 }
 
-fn not_allowed(refusal: Refusal) -> Error {
+pub(super) fn not_allowed(refusal: Refusal) -> Error {
     match refusal {
         Refusal::Deactivate(protection) => protected("disabled (active)", protection),
         Refusal::TakeRoles(protection) => protected("stripped of roles", protection),

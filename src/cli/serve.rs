@@ -94,6 +94,7 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
             }
         },
         reloader.run(hangup, told(stopped.clone())),
+        bridge.apply_grants(told(stopped.clone())),
     );
     info!("stopped");
     Ok(())

@@ -27,6 +27,7 @@ pub(super) struct Stage {
     /// Examples of the mapping that do not hold.
     pub(super) failed_examples: Vec<Report>,
     service: JoinHandle<()>,
+    grants: JoinHandle<()>,
 }
 
 /// Why there is no stage.
@@ -71,13 +72,16 @@ impl Stage {
         let forever = std::future::pending();
         let service = server::run(listener, Arc::clone(&bridge), door, limits, tenant_url, forever);
         let service = tokio::spawn(service);
-        Ok(Self { ziflow, bridge, url, base_path, mapping_file, failed_examples, service })
+        let worker = Arc::clone(&bridge);
+        let grants = tokio::spawn(async move { worker.apply_grants(std::future::pending()).await });
+        Ok(Self { ziflow, bridge, url, base_path, mapping_file, failed_examples, service, grants })
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
         self.service.abort();
+        self.grants.abort();
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::scim::edit::take;
 use crate::scim::error::Error;
+use crate::scim::schema::{GROUP_TYPE, ResourceType, USER_TYPE};
 use crate::scim::operation::{Asked, Method, Target, references, text};
 use crate::scim::version::{Conditions, Tags};
 
@@ -55,6 +56,8 @@ pub struct Job {
 struct Operation {
     /// As the client wrote it, where it is none that a bulk request may have.
     method: String,
+    /// What its path is about.
+    rt: &'static ResourceType,
     bulk_id: Option<String>,
     /// The version that the client means to change, as `If-Match` would say it.
     version: Option<String>,
@@ -114,6 +117,11 @@ impl Job {
         Ok(Conditions { matches: version.map(Tags::parse).transpose()?, differs: None })
     }
 
+    /// What the operation at this place is about.
+    pub fn resource_type(&self, place: usize) -> &'static ResourceType {
+        self.operations.get(place).map_or(&USER_TYPE, |operation| operation.rt)
+    }
+
     /// Keeps what came of the operation at this place.
     pub fn settle(&mut self, place: usize, outcome: Result<Done, Error>) {
         self.errors += u64::from(outcome.is_err());
@@ -126,7 +134,11 @@ impl Job {
     }
 
     /// The answer: every operation that had its turn, in the order of the request (RFC 7644 section 3.7.3).
-    pub fn into_json(self, locate: impl Fn(&str) -> String, request_id: &str) -> Value {
+    pub fn into_json(
+        self,
+        locate: impl Fn(&'static ResourceType, &str) -> String,
+        request_id: &str,
+    ) -> Value {
         let results =
             self.operations.into_iter().filter_map(|operation| operation.result(&locate, request_id));
         json!({ "schemas": [RESPONSE_SCHEMA], "Operations": results.collect::<Vec<_>>() })
@@ -174,12 +186,16 @@ impl Job {
 
 impl Action {
     /// A name for logs, without anybody in it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Create(_) => "create-user",
-            Self::Replace(..) => "replace-user",
-            Self::Patch(..) => "patch-user",
-            Self::Delete(_) => "delete-user",
+    pub fn name(&self, rt: &ResourceType) -> &'static str {
+        match (self, rt.id == GROUP_TYPE.id) {
+            (Self::Create(_), false) => "create-user",
+            (Self::Create(_), true) => "create-group",
+            (Self::Replace(..), false) => "replace-user",
+            (Self::Replace(..), true) => "replace-group",
+            (Self::Patch(..), false) => "patch-user",
+            (Self::Patch(..), true) => "patch-group",
+            (Self::Delete(_), false) => "delete-user",
+            (Self::Delete(_), true) => "delete-group",
         }
     }
 
@@ -195,7 +211,7 @@ impl Action {
 /// Names only: data is personal.
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.name(&USER_TYPE))
     }
 }
 
@@ -249,7 +265,11 @@ impl Operation {
         let bulk_id = text(&mut given, "bulkId")?;
         let known = Method::parse(&method);
         let method = known.as_ref().map_or(method, |known| known.as_str().to_owned());
-        let target = text(&mut given, "path").and_then(|path| Target::parse(path.as_deref()));
+        let path = text(&mut given, "path").and_then(|path| Target::parse(path.as_deref()));
+        let (rt, target) = match path {
+            Ok((rt, target)) => (rt, Ok(target)),
+            Err(error) => (&USER_TYPE, Err(error)),
+        };
         let id = match (&known, &target) {
             // RFC 7644 section 3.7.3: only a POST that fails has no location.
             (Ok(Method::Put | Method::Patch | Method::Delete), Ok(Target::Person(id))) => Some(id.clone()),
@@ -259,16 +279,20 @@ impl Operation {
         let data = take(&mut given, "data").unwrap_or_default();
         let mut asked = known.and_then(|known| Asked::parse(known, target?, data, bulk_id.is_some()));
         let needs = asked.as_mut().map(Asked::needs).unwrap_or_default();
-        Ok(Self { method, bulk_id, version, asked: Some(asked), needs, id, outcome: None })
+        Ok(Self { method, rt, bulk_id, version, asked: Some(asked), needs, id, outcome: None })
     }
 
     /// RFC 7644 section 3.7.3: where the person is, also after an error, and the error itself.
-    fn result(self, locate: impl Fn(&str) -> String, request_id: &str) -> Option<Value> {
+    fn result(
+        self,
+        locate: impl Fn(&'static ResourceType, &str) -> String,
+        request_id: &str,
+    ) -> Option<Value> {
         let outcome = self.outcome?;
         let mut shown = Map::new();
         let mut put = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
         if let Some(id) = self.id {
-            put("location", locate(&id).into());
+            put("location", locate(self.rt, &id).into());
         }
         put("method", self.method.into());
         if let Some(bulk_id) = self.bulk_id {

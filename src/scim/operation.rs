@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::scim::edit::take;
 use crate::scim::error::Error;
-use crate::scim::schema::USER_TYPE;
+use crate::scim::schema::{GROUP_TYPE, ResourceType, USER_TYPE};
 
 /// What a reference to a person begins with who does not exist yet (RFC 7644 section 3.7.2).
 const REFERENCE: &str = "bulkId:";
@@ -28,11 +28,11 @@ pub(super) enum Method {
 }
 
 pub(super) enum Target {
-    /// `/Users`
+    /// `/Users` or `/Groups`
     Everybody,
-    /// `/Users/{id}`
+    /// `/Users/{id}` or `/Groups/{id}`
     Person(String),
-    /// `/Users/bulkId:{bulk_id}`
+    /// `/Users/bulkId:{bulk_id}` or `/Groups/bulkId:{bulk_id}`
     New(String),
 }
 
@@ -44,9 +44,11 @@ impl Asked {
                 return Err(Error::invalid_value("a POST needs a bulkId: give each one its own"));
             }
             (Method::Post, Target::Everybody) => {}
-            (Method::Post, _) => return Err(wrong_path("a POST makes a person: its path must be /Users")),
+            (Method::Post, _) => return Err(wrong_path("a POST makes somebody or something: its path must be /Users or /Groups")),
             (_, Target::Everybody) => {
-                return Err(wrong_path("only a POST is for /Users: the path must be /Users/{id}"));
+                return Err(wrong_path(
+                    "only a POST is for /Users and /Groups: the path must be /Users/{id} or /Groups/{id}",
+                ));
             }
             _ => {}
         }
@@ -100,22 +102,23 @@ impl Method {
 impl Target {
     /// Split before it is decoded, so that no id can reach another place. An id that still had a query behind it
     /// would be nobody's, and nobody means 404.
-    pub(super) fn parse(path: Option<&str>) -> Result<Self, Error> {
+    pub(super) fn parse(path: Option<&str>) -> Result<(&'static ResourceType, Self), Error> {
         let path =
             path.ok_or_else(|| Error::invalid_syntax("path is missing: give /Users or /Users/{id}"))?;
         if path.contains(['?', '#']) {
             return Err(Error::invalid_value("the path of an operation takes no query: leave it out"));
         }
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-        let endpoint = USER_TYPE.endpoint.trim_start_matches('/');
-        if !segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(endpoint)) {
-            return Err(elsewhere());
-        }
-        match (segments.next(), segments.next()) {
-            (None, _) => Ok(Self::Everybody),
-            (Some(segment), None) => Self::one(segment),
-            _ => Err(elsewhere()),
-        }
+        let endpoint = segments.next().unwrap_or_default();
+        let is_meant = |rt: &&&ResourceType| rt.endpoint.trim_start_matches('/').eq_ignore_ascii_case(endpoint);
+        let rt: &'static ResourceType =
+            [&USER_TYPE, &GROUP_TYPE].iter().find(is_meant).copied().ok_or_else(elsewhere)?;
+        let target = match (segments.next(), segments.next()) {
+            (None, _) => Self::Everybody,
+            (Some(segment), None) => Self::one(segment)?,
+            _ => return Err(elsewhere()),
+        };
+        Ok((rt, target))
     }
 
     fn one(segment: &str) -> Result<Self, Error> {
@@ -179,5 +182,5 @@ fn wrong_path(detail: &str) -> Error {
 }
 
 fn elsewhere() -> Error {
-    Error::not_found("a bulk request reaches /Users and /Users/{id} only, written from the SCIM root on")
+    Error::not_found("a bulk request reaches /Users, /Users/{id}, /Groups and /Groups/{id} only, written from the SCIM root on")
 }

@@ -17,11 +17,11 @@ use crate::scim::bulk::{self, Action, Done, Job};
 use crate::scim::error::Error;
 use crate::scim::patch::Patch;
 use crate::scim::resource::Resource;
-use crate::scim::schema::USER_TYPE;
+use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
 use crate::server::log::without_values;
 use crate::server::reply::Reply;
-use crate::server::route::Operation;
-use crate::server::{Limits, Server, Ticket, broken, read};
+use crate::server::route::{Kind, Operation};
+use crate::server::{Limits, Server, Ticket, broken, read, read_group};
 
 /// An operation that begins with less time than this would mostly be cut off half-way.
 const LEAST_TIME: Duration = Duration::from_millis(500);
@@ -33,9 +33,10 @@ struct Task {
 }
 
 impl Task {
-    fn of(action: &Result<Action, Error>) -> Self {
+    fn of(action: &Result<Action, Error>, kind: Kind) -> Self {
         let action = action.as_ref().ok();
-        Self { name: action.map_or("none", Action::name), id: action.and_then(Action::id).map(str::to_owned) }
+        let name = action.map_or("none", |action| action.name(kind.resource_type()));
+        Self { name, id: action.and_then(Action::id).map(str::to_owned) }
     }
 }
 
@@ -49,13 +50,14 @@ impl Server {
     pub(super) async fn bulk(&self, users: &Users<'_>, body: Value, ticket: &Ticket) -> Result<Reply, Error> {
         let mut job = Job::parse(body, self.settings.limits.max_bulk_operations)?;
         while let Some((place, action)) = job.turn() {
-            let task = Task::of(&action);
+            let kind = if job.resource_type(place).id == GROUP_TYPE.id { Kind::Group } else { Kind::User };
+            let task = Task::of(&action, kind);
             let outcome = match action {
                 Ok(_) if Instant::now() + LEAST_TIME > ticket.deadline => Err(no_time_left()),
                 Ok(action) => match job.conditions(place) {
                     Ok(conditions) => {
                         let users = users.under(conditions);
-                        unless_it_breaks(Box::pin(carry_out(&users, action))).await
+                        unless_it_breaks(Box::pin(carry_out(&users, kind, action))).await
                     }
                     Err(error) => Err(error),
                 },
@@ -64,7 +66,8 @@ impl Server {
             log(ticket, place, &task, &outcome);
             job.settle(place, outcome);
         }
-        Ok(Reply::ok(job.into_json(|id| self.bridge.location(id), ticket.request_id.as_str())))
+        let locate = |rt, id: &str| self.bridge.location_of(rt, id);
+        Ok(Reply::ok(job.into_json(locate, ticket.request_id.as_str())))
     }
 }
 
@@ -78,16 +81,36 @@ pub(super) fn in_its_words(operation: &Operation, error: Error, limits: &Limits)
     }
 }
 
-async fn carry_out(users: &Users<'_>, action: Action) -> Result<Done, Error> {
-    match action {
-        Action::Create(data) => Ok(done(StatusCode::CREATED, &users.create(read(data)?).await?)),
-        Action::Replace(id, data) => Ok(done(StatusCode::OK, &users.replace(&id, read(data)?).await?)),
-        Action::Patch(id, data) => {
+async fn carry_out(users: &Users<'_>, kind: Kind, action: Action) -> Result<Done, Error> {
+    let groups = users.groups();
+    match (action, kind) {
+        (Action::Create(data), Kind::User) => {
+            Ok(done(StatusCode::CREATED, &users.create(read(data)?).await?))
+        }
+        (Action::Create(data), Kind::Group) => {
+            let (group, members) = read_group(data)?;
+            Ok(done(StatusCode::CREATED, &groups.create(group, members).await?))
+        }
+        (Action::Replace(id, data), Kind::User) => {
+            Ok(done(StatusCode::OK, &users.replace(&id, read(data)?).await?))
+        }
+        (Action::Replace(id, data), Kind::Group) => {
+            let (group, members) = read_group(data)?;
+            Ok(done(StatusCode::OK, &groups.replace(&id, group, members).await?))
+        }
+        (Action::Patch(id, data), Kind::User) => {
             let patch = Patch::parse(data, &USER_TYPE)?;
             Ok(done(StatusCode::OK, &users.patch(&id, &patch).await?))
         }
-        Action::Delete(id) => {
-            users.delete(&id).await?;
+        (Action::Patch(id, data), Kind::Group) => {
+            let patch = Patch::parse(data, &GROUP_TYPE)?;
+            Ok(done(StatusCode::NO_CONTENT, &groups.patch(&id, patch, false).await?))
+        }
+        (Action::Delete(id), kind) => {
+            match kind {
+                Kind::User => users.delete(&id).await?,
+                Kind::Group => groups.delete(&id).await?,
+            }
             Ok(Done { status: StatusCode::NO_CONTENT, id, version: None })
         }
     }

@@ -38,16 +38,17 @@ use crate::scim::discovery::{self, Pages};
 use crate::scim::error::Error;
 use crate::scim::filter;
 use crate::scim::patch::Patch;
-use crate::scim::query::{Place, Query, list_response};
+use crate::scim::members;
+use crate::scim::query::{Place, Projection, Query};
 use crate::scim::resource::Resource;
-use crate::scim::schema::USER_TYPE;
+use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
 use crate::scim::version::Conditions;
 use crate::server::auth::Door;
 use crate::server::connection::Bounds;
 use crate::server::log::{Done, Line, without_values};
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
-use crate::server::route::{NoRoute, Operation, route};
+use crate::server::route::{Kind, NoRoute, Operation, route};
 
 /// The bridge gives up on Ziflow this long before the request's deadline, to have time for the answer.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
@@ -259,7 +260,7 @@ impl Server {
         Pages { max_results: limits.max_results, cursor_timeout_secs: *cursor_timeout_secs }
     }
 
-    async fn list(&self, users: &Users<'_>, mut query: Query) -> Result<Reply, Error> {
+    async fn list(&self, users: &Users<'_>, kind: Kind, mut query: Query) -> Result<Reply, Error> {
         if query.cursor.is_some() && self.settings.cursor_timeout_secs == 0 {
             let detail =
                 "cursors are not offered here (ziflow.directory_ttl_secs is 0): page with startIndex";
@@ -270,7 +271,11 @@ impl Server {
         if query.count.is_some() || !matches!(query.cursor, Some(Place::At(_))) {
             query.count = Some(query.count.map_or(most, |count| count.min(most)));
         }
-        users.list(&query).await.map(|list| Reply::ok(list.into_json(&query)))
+        let list = match kind {
+            Kind::User => users.list(&query).await,
+            Kind::Group => users.groups().list(&query).await,
+        };
+        list.map(|list| Reply::ok(list.into_json(&query)))
     }
 
     /// Runs the operation in a task of its own: a panic ends in an answer, and a write goes on, and into the log,
@@ -322,37 +327,31 @@ impl Server {
             Operation::ResourceType(id) => found(discovery::resource_type(base, &id), "resource type"),
             Operation::Schemas => Ok(Reply::ok(discovery::schemas(base, &users.required()))),
             Operation::Schema(id) => found(discovery::schema(base, &id, &users.required()), "schema"),
-            Operation::ListGroups => Ok(Reply::ok(list_response(0, 1, Vec::new()))),
-            Operation::ListUsers(query) => self.list(&users, *query).await,
-            Operation::Search => match Query::from_search(body, &USER_TYPE, &self.filter_limits()) {
-                Ok(query) => self.list(&users, query).await,
-                Err(error) => Err(error),
-            },
-            Operation::CreateUser(projection) => match read(body) {
-                Ok(resource) => users
-                    .create(resource)
-                    .await
-                    .map(|made| Reply::resource(StatusCode::CREATED, made, &projection)),
-                Err(error) => Err(error),
-            },
-            Operation::GetUser { id, projection } => {
-                users.get(&id).await.map(|user| Reply::known_or_resource(&conditions, user, &projection))
+            Operation::List(kind, query) => self.list(&users, kind, *query).await,
+            Operation::Search(kind) => {
+                match Query::from_search(body, kind.resource_type(), &self.filter_limits()) {
+                    Ok(query) => self.list(&users, kind, query).await,
+                    Err(error) => Err(error),
+                }
             }
-            Operation::ReplaceUser { id, projection } => match read(body) {
-                Ok(resource) => users
-                    .replace(&id, resource)
-                    .await
-                    .map(|user| Reply::resource(StatusCode::OK, user, &projection)),
-                Err(error) => Err(error),
-            },
-            Operation::PatchUser { id, projection } => match Patch::parse(body, &USER_TYPE) {
-                Ok(patch) => users
-                    .patch(&id, &patch)
-                    .await
-                    .map(|user| Reply::resource(StatusCode::OK, user, &projection)),
-                Err(error) => Err(error),
-            },
-            Operation::DeleteUser { id } => users.delete(&id).await.map(|()| Reply::no_content()),
+            Operation::Create(kind, projection) => create(&users, kind, body)
+                .await
+                .map(|made| Reply::resource(StatusCode::CREATED, kind, made, &projection)),
+            Operation::Get { kind, id, projection } => {
+                let found = match kind {
+                    Kind::User => users.get(&id).await,
+                    Kind::Group => users.groups().get(&id, projection.shows("members")).await,
+                };
+                found.map(|found| Reply::known_or_resource(&conditions, kind, found, &projection))
+            }
+            Operation::Replace { kind, id, projection } => replace(&users, kind, &id, body)
+                .await
+                .map(|found| Reply::resource(StatusCode::OK, kind, found, &projection)),
+            Operation::Patch { kind, id, projection } => patch(&users, kind, &id, body, &projection).await,
+            Operation::Delete { kind: Kind::User, id } => users.delete(&id).await.map(|()| Reply::no_content()),
+            Operation::Delete { kind: Kind::Group, id } => {
+                users.groups().delete(&id).await.map(|()| Reply::no_content())
+            }
             Operation::Bulk => self.bulk(&users, body, &ticket).await,
         };
         (outcome, users.calls())
@@ -366,6 +365,58 @@ fn read(body: Value) -> Result<Resource, Error> {
         warn!(%warning, "part of a body is ignored");
     }
     Ok(resource)
+}
+
+/// The same for a group, its members apart: none when the body does not speak of them.
+fn read_group(body: Value) -> Result<(Resource, Option<Vec<String>>), Error> {
+    let members = members::in_body(&body)?;
+    let (resource, warnings) = Resource::from_body(body, &GROUP_TYPE)?;
+    for warning in warnings {
+        warn!(%warning, "part of a body is ignored");
+    }
+    Ok((resource, members))
+}
+
+async fn create(users: &Users<'_>, kind: Kind, body: Value) -> Result<Resource, Error> {
+    match kind {
+        Kind::User => users.create(read(body)?).await,
+        Kind::Group => {
+            let (group, members) = read_group(body)?;
+            users.groups().create(group, members).await
+        }
+    }
+}
+
+async fn replace(users: &Users<'_>, kind: Kind, id: &str, body: Value) -> Result<Resource, Error> {
+    match kind {
+        Kind::User => users.replace(id, read(body)?).await,
+        Kind::Group => {
+            let (group, members) = read_group(body)?;
+            users.groups().replace(id, group, members).await
+        }
+    }
+}
+
+/// A group may have many members: it is shown only to those who ask for a part of it.
+async fn patch(
+    users: &Users<'_>,
+    kind: Kind,
+    id: &str,
+    body: Value,
+    projection: &Projection,
+) -> Result<Reply, Error> {
+    let patch = Patch::parse(body, kind.resource_type())?;
+    let after = match kind {
+        Kind::User => users.patch(id, &patch).await?,
+        Kind::Group => {
+            let after = users.groups().patch(id, patch, projection.names() && projection.shows("members")).await?;
+            if !projection.names() {
+                return Ok(Reply::no_content());
+            }
+            after
+        }
+    };
+    Ok(Reply::resource(StatusCode::OK, kind, after, projection))
 }
 
 fn found(resource: Option<Value>, what: &str) -> Result<Reply, Error> {

@@ -89,6 +89,7 @@ fn word(state: Health) -> &'static str {
     match state {
         Health::Fine => "ok",
         Health::Unknown => "unknown",
+        Health::Stale => "stale",
         Health::Tripped => "tripped",
         Health::Failing => "failing",
     }

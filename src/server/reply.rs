@@ -11,10 +11,9 @@ use crate::bridge::version_of;
 use crate::scim::error::Error;
 use crate::scim::query::Projection;
 use crate::scim::resource::Resource;
-use crate::scim::schema::USER_TYPE;
 use crate::scim::version::Conditions;
 use crate::server::request::RequestId;
-use crate::server::route::NoRoute;
+use crate::server::route::{Kind, NoRoute};
 
 /// Microsoft states this type for all responses; its validator stops at any other.
 const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
@@ -42,20 +41,30 @@ impl Reply {
     }
 
     /// A resource as the client wants to see it; `Location` repeats `meta.location` (RFC 7644 section 3.1).
-    pub fn resource(status: StatusCode, resource: Resource, projection: &Projection) -> Self {
+    pub fn resource(
+        status: StatusCode,
+        kind: Kind,
+        resource: Resource,
+        projection: &Projection,
+    ) -> Self {
         let location = resource.as_map().get("meta").and_then(|meta| meta.get("location")?.as_str());
         let location = location.and_then(|location| HeaderValue::from_str(location).ok());
         let etag = version_of(&resource).and_then(|version| HeaderValue::from_str(version).ok());
         let id = resource.as_map().get("id").and_then(Value::as_str).map(str::to_owned);
         let location = location.map(|location| (LOCATION, location));
         let headers = location.into_iter().chain(etag.map(|etag| (ETAG, etag))).collect();
-        Self { status, body: Some(projection.apply(resource, &USER_TYPE)), headers, id }
+        Self { status, body: Some(projection.apply(resource, kind.resource_type())), headers, id }
     }
 
     /// The same for a read: 304 when the client knows this version.
-    pub fn known_or_resource(conditions: &Conditions, resource: Resource, projection: &Projection) -> Self {
+    pub fn known_or_resource(
+        conditions: &Conditions,
+        kind: Kind,
+        resource: Resource,
+        projection: &Projection,
+    ) -> Self {
         let known = version_of(&resource).is_some_and(|version| conditions.knows(version));
-        let reply = Self::resource(StatusCode::OK, resource, projection);
+        let reply = Self::resource(StatusCode::OK, kind, resource, projection);
         if known { Self { status: StatusCode::NOT_MODIFIED, body: None, ..reply } } else { reply }
     }
 

@@ -9,7 +9,23 @@ use percent_encoding::percent_decode_str;
 use crate::scim::error::Error;
 use crate::scim::filter::Limits;
 use crate::scim::query::{Projection, Query};
-use crate::scim::schema::USER_TYPE;
+use crate::scim::schema::{GROUP_TYPE, ResourceType, USER_TYPE};
+
+/// What there is an endpoint for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    User,
+    Group,
+}
+
+impl Kind {
+    pub fn resource_type(self) -> &'static ResourceType {
+        match self {
+            Self::User => &USER_TYPE,
+            Self::Group => &GROUP_TYPE,
+        }
+    }
+}
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -19,27 +35,30 @@ pub enum Operation {
     ResourceType(String),
     Schemas,
     Schema(String),
-    ListGroups,
-    ListUsers(Box<Query>),
-    CreateUser(Projection),
-    GetUser {
+    List(Kind, Box<Query>),
+    Create(Kind, Projection),
+    Get {
+        kind: Kind,
         id: String,
         projection: Projection,
     },
-    ReplaceUser {
+    Replace {
+        kind: Kind,
         id: String,
         projection: Projection,
     },
-    PatchUser {
+    Patch {
+        kind: Kind,
         id: String,
         projection: Projection,
     },
-    DeleteUser {
+    Delete {
+        kind: Kind,
         id: String,
     },
     Bulk,
     /// A list request whose query stands in the body.
-    Search,
+    Search(Kind),
 }
 
 impl Operation {
@@ -49,26 +68,32 @@ impl Operation {
             Self::ServiceProviderConfig => "service-provider-config",
             Self::ResourceTypes | Self::ResourceType(_) => "resource-types",
             Self::Schemas | Self::Schema(_) => "schemas",
-            Self::ListGroups => "list-groups",
-            Self::ListUsers(query) if query.filter.is_some() => "find-users",
-            Self::ListUsers(_) => "list-users",
-            Self::CreateUser(_) => "create-user",
-            Self::GetUser { .. } => "get-user",
-            Self::ReplaceUser { .. } => "replace-user",
-            Self::PatchUser { .. } => "patch-user",
-            Self::DeleteUser { .. } => "delete-user",
+            Self::List(Kind::User, query) if query.filter.is_some() => "find-users",
+            Self::List(Kind::User, _) => "list-users",
+            Self::List(Kind::Group, query) if query.filter.is_some() => "find-groups",
+            Self::List(Kind::Group, _) => "list-groups",
+            Self::Create(Kind::User, _) => "create-user",
+            Self::Create(Kind::Group, _) => "create-group",
+            Self::Get { kind: Kind::User, .. } => "get-user",
+            Self::Get { kind: Kind::Group, .. } => "get-group",
+            Self::Replace { kind: Kind::User, .. } => "replace-user",
+            Self::Replace { kind: Kind::Group, .. } => "replace-group",
+            Self::Patch { kind: Kind::User, .. } => "patch-user",
+            Self::Patch { kind: Kind::Group, .. } => "patch-group",
+            Self::Delete { kind: Kind::User, .. } => "delete-user",
+            Self::Delete { kind: Kind::Group, .. } => "delete-group",
             Self::Bulk => "bulk",
-            Self::Search => "search",
+            Self::Search(_) => "search",
         }
     }
 
-    /// Whom it is about, by id.
+    /// Whom or what it is about, by id.
     pub fn id(&self) -> Option<&str> {
         match self {
-            Self::GetUser { id, .. }
-            | Self::ReplaceUser { id, .. }
-            | Self::PatchUser { id, .. }
-            | Self::DeleteUser { id } => Some(id),
+            Self::Get { id, .. }
+            | Self::Replace { id, .. }
+            | Self::Patch { id, .. }
+            | Self::Delete { id, .. } => Some(id),
             _ => None,
         }
     }
@@ -77,10 +102,10 @@ impl Operation {
     pub fn writes(&self) -> bool {
         matches!(
             self,
-            Self::CreateUser(_)
-                | Self::ReplaceUser { .. }
-                | Self::PatchUser { .. }
-                | Self::DeleteUser { .. }
+            Self::Create(..)
+                | Self::Replace { .. }
+                | Self::Patch { .. }
+                | Self::Delete { .. }
                 | Self::Bulk
         )
     }
@@ -89,11 +114,7 @@ impl Operation {
     pub fn takes_body(&self) -> bool {
         matches!(
             self,
-            Self::CreateUser(_)
-                | Self::ReplaceUser { .. }
-                | Self::PatchUser { .. }
-                | Self::Bulk
-                | Self::Search
+            Self::Create(..) | Self::Replace { .. } | Self::Patch { .. } | Self::Bulk | Self::Search(_)
         )
     }
 }
@@ -139,29 +160,19 @@ pub fn route(
         ("resourcetypes", Some(id)) => get(method, Operation::ResourceType(id)),
         ("schemas", None) => get(method, Operation::Schemas),
         ("schemas", Some(id)) => get(method, Operation::Schema(id)),
-        ("users", None) => users(method, query, limits),
-        ("users", Some(id)) if id.eq_ignore_ascii_case(".search") => search(method),
-        ("users", Some(id)) => user(method, id, query),
+        ("users", None) => all(Kind::User, method, query, limits),
+        ("groups", None) => all(Kind::Group, method, query, limits),
+        ("users", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Kind::User, method),
+        ("groups", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Kind::Group, method),
+        ("users", Some(id)) => one(Kind::User, method, id, query),
+        ("groups", Some(id)) => one(Kind::Group, method, id, query),
         ("me", _) => Err(not_implemented("/Me")),
-        ("groups", id) => groups(method, id),
         ("bulk", None) => match *method {
             Method::POST => Ok(Operation::Bulk),
             _ => Err(NoRoute::Method { allow: "POST" }),
         },
-        (".search", None) => search(method),
+        (".search", None) => search(Kind::User, method),
         _ => Err(not_found(base)),
-    }
-}
-
-/// There are no groups yet, and to say so is safe: Entra's Test Connection may ask for one, and an error there
-/// would keep the operator from saving the settings in which groups are switched off.
-fn groups(method: &Method, id: Option<String>) -> Result<Operation, NoRoute> {
-    match (method, id) {
-        (&Method::GET | &Method::HEAD, None) => Ok(Operation::ListGroups),
-        (&Method::GET | &Method::HEAD, Some(_)) => {
-            Err(NoRoute::Error(Error::not_found("there is no such group")))
-        }
-        _ => Err(not_implemented("provisioning of groups (switch it off in Entra's mappings)")),
     }
 }
 
@@ -172,35 +183,36 @@ fn get(method: &Method, operation: Operation) -> Result<Operation, NoRoute> {
     }
 }
 
-fn search(method: &Method) -> Result<Operation, NoRoute> {
+fn search(kind: Kind, method: &Method) -> Result<Operation, NoRoute> {
     match *method {
-        Method::POST => Ok(Operation::Search),
+        Method::POST => Ok(Operation::Search(kind)),
         _ => Err(NoRoute::Method { allow: "POST" }),
     }
 }
 
-fn users(method: &Method, query: Option<&str>, limits: &Limits) -> Result<Operation, NoRoute> {
+fn all(kind: Kind, method: &Method, query: Option<&str>, limits: &Limits) -> Result<Operation, NoRoute> {
     match *method {
-        Method::GET | Method::HEAD => Query::parse(query, &USER_TYPE, limits)
-            .map(|query| Operation::ListUsers(Box::new(query)))
+        Method::GET | Method::HEAD => Query::parse(query, kind.resource_type(), limits)
+            .map(|query| Operation::List(kind, Box::new(query)))
             .map_err(NoRoute::Error),
-        Method::POST => projection(query).map(Operation::CreateUser),
+        Method::POST => Ok(Operation::Create(kind, projection(kind, query)?)),
         _ => Err(NoRoute::Method { allow: "GET, HEAD, POST" }),
     }
 }
 
-fn user(method: &Method, id: String, query: Option<&str>) -> Result<Operation, NoRoute> {
+fn one(kind: Kind, method: &Method, id: String, query: Option<&str>) -> Result<Operation, NoRoute> {
+    let projection = || projection(kind, query);
     match *method {
-        Method::GET | Method::HEAD => Ok(Operation::GetUser { id, projection: projection(query)? }),
-        Method::PUT => Ok(Operation::ReplaceUser { id, projection: projection(query)? }),
-        Method::PATCH => Ok(Operation::PatchUser { id, projection: projection(query)? }),
-        Method::DELETE => Ok(Operation::DeleteUser { id }),
+        Method::GET | Method::HEAD => Ok(Operation::Get { kind, id, projection: projection()? }),
+        Method::PUT => Ok(Operation::Replace { kind, id, projection: projection()? }),
+        Method::PATCH => Ok(Operation::Patch { kind, id, projection: projection()? }),
+        Method::DELETE => Ok(Operation::Delete { kind, id }),
         _ => Err(NoRoute::Method { allow: "GET, HEAD, PUT, PATCH, DELETE" }),
     }
 }
 
-fn projection(query: Option<&str>) -> Result<Projection, NoRoute> {
-    Projection::parse(query, &USER_TYPE).map_err(NoRoute::Error)
+fn projection(kind: Kind, query: Option<&str>) -> Result<Projection, NoRoute> {
+    Projection::parse(query, kind.resource_type()).map_err(NoRoute::Error)
 }
 
 /// The decoded segments below the base; none when the path is elsewhere or is no UTF-8.
@@ -267,9 +279,9 @@ mod tests {
             ("POST", "/scim/v2/Users/.search", "search"),
             ("GET", "/scim/v2/Users/.search", "405 POST"),
             ("GET", "/scim/v2/Me", "501"),
-            ("GET", "/scim/v2/Groups?filter=displayName+eq+%22x%22", "list-groups"),
-            ("GET", "/scim/v2/Groups/1", "404"),
-            ("POST", "/scim/v2/Groups", "501"),
+            ("GET", "/scim/v2/Groups?filter=displayName+eq+%22x%22", "find-groups"),
+            ("GET", "/scim/v2/Groups/1", "get-group 1"),
+            ("POST", "/scim/v2/Groups", "create-group"),
             ("GET", "/scim/v2", "404"),
             ("GET", "/scim/v2/Users/1/2", "404"),
             ("GET", "/other/Users", "404"),

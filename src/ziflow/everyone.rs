@@ -44,6 +44,7 @@ pub(super) enum Listing {
     Ready {
         snapshot: Arc<Snapshot>,
         used: Instant,
+        walked: Instant,
     },
 }
 
@@ -97,11 +98,21 @@ impl Directory {
     /// Whether the snapshot of this generation is still kept.
     pub fn keeps(&self, generation: u64) -> bool {
         match &*self.listing() {
-            Listing::Ready { snapshot, used } => {
+            Listing::Ready { snapshot, used, .. } => {
                 snapshot.generation() == generation && used.elapsed() < self.directory_ttl()
             }
             Listing::None | Listing::Walking { .. } => false,
         }
+    }
+
+    /// Forgets the list of everybody if it is older, so that the next who asks gets a new one. Whether it was.
+    pub fn forget_older(&self, age: Duration) -> bool {
+        let mut listing = self.listing();
+        let older = matches!(&*listing, Listing::Ready { walked, .. } if walked.elapsed() > age);
+        if older {
+            *listing = Listing::None;
+        }
+        older
     }
 
     fn walking(&self) -> Error {
@@ -116,7 +127,7 @@ impl Directory {
     fn listing_or_walk(self: &Arc<Self>, known: Option<Vec<Known>>) -> Begun {
         let mut listing = self.listing();
         match &mut *listing {
-            Listing::Ready { snapshot, used } if used.elapsed() < self.directory_ttl() => {
+            Listing::Ready { snapshot, used, .. } if used.elapsed() < self.directory_ttl() => {
                 *used = Instant::now();
                 return Begun::Ready(Arc::clone(snapshot));
             }
@@ -214,7 +225,11 @@ impl Directory {
             }
         }
         let snapshot = Arc::new(snapshot);
-        *listing = Listing::Ready { snapshot: Arc::clone(&snapshot), used: Instant::now() };
+        *listing = Listing::Ready {
+            snapshot: Arc::clone(&snapshot),
+            used: Instant::now(),
+            walked: Instant::now(),
+        };
         Some(Ok(snapshot))
     }
 

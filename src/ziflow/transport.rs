@@ -90,6 +90,11 @@ impl Call {
         Self { is_listing: true, ..Self::until(deadline) }
     }
 
+    /// The same for work that nobody waits for: requests go first.
+    pub fn in_the_background(deadline: Instant) -> Self {
+        Self::for_listing(deadline)
+    }
+
     fn lane(&self) -> Lane {
         match (self.is_listing, self.made()) {
             (true, _) => Lane::Listing,

@@ -1,0 +1,303 @@
+//! The queue of what groups grant: worked off at the limiter's pace behind people's requests, one person after the other,
+//! and begun anew after a crash where it was. What a person gets is decided when it is their turn, from all their groups
+//! as they are then; so changes from two groups never overwrite each other, and ten of them cost one update.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use crate::bridge::groups::granted;
+use crate::bridge::plan::{Granted, Plan, Refusal, Situation, plan};
+use crate::bridge::record::Event;
+use crate::bridge::users::not_allowed;
+use crate::bridge::{Bridge, Component, Given, Seen, State, Users};
+use crate::mapping::apply::Wanted;
+use crate::mapping::groups::Grants;
+use crate::scim::error::Error;
+use crate::scim::version::Conditions;
+use crate::store::groups::{Backlog, Change, Due, Edit, Group};
+use crate::ziflow::error::Error as Upstream;
+use crate::ziflow::model::{Field, FieldValue, Fields, User};
+use crate::ziflow::transport::Call;
+
+/// One person gets this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// When the queue is looked at without being told.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What has failed is tried again after so many seconds, then twice as many, and at the most so many.
+const FIRST_RETRY: i64 = 5;
+const LAST_RETRY: i64 = 900;
+
+/// The list fields, which alone can be granted.
+const LISTS: [Field; 2] = [Field::Roles, Field::Group];
+
+impl Bridge {
+    /// Works the queue off until `shutdown`. What is stopped in the middle is begun anew at the next start.
+    pub async fn apply_grants(&self, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.work() => {}
+            () = shutdown => {}
+        }
+    }
+
+    async fn work(&self) {
+        let mut looked_at = String::new();
+        loop {
+            let mapping = self.mapping_in_force();
+            if mapping.digest != looked_at {
+                match self.look_at_grants().await {
+                    Ok(()) => looked_at.clone_from(&mapping.digest),
+                    Err(error) => warn!(reason = error.detail, "what groups grant could not be looked at"),
+                }
+            }
+            if !self.apply_next().await {
+                drop(timeout(LOOK, self.grants_due.notified()).await);
+            }
+        }
+    }
+
+    /// Compares what each group granted when that was last looked at with what the mapping in force says. All members of
+    /// a group that differs have their turn.
+    async fn look_at_grants(&self) -> Result<(), Error> {
+        let mapping = self.mapping_in_force();
+        for group in self.store.groups().await? {
+            let _lock = self.locks.take(&format!("group {}", group.id), Instant::now() + PATIENCE).await?;
+            let Some(group) = self.store.group(&group.id).await? else { continue };
+            let grants = json!(granted(&mapping.mapping, std::slice::from_ref(&group)));
+            if grants != group.grants {
+                info!(id = group.id, "this group grants something else from now on");
+                let group = Group { grants, ..group };
+                let no_change: Vec<Change> = Vec::new();
+                let edit = Edit { group, members: no_change, now: jiff::Timestamp::now().as_second() };
+                self.store.edit_group(edit).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody had their turn.
+    async fn apply_next(&self) -> bool {
+        let due = match self.store.next_grants(jiff::Timestamp::now().as_second()).await {
+            Ok(Some(due)) => due,
+            Ok(None) => return false,
+            Err(error) => {
+                warn!(%error, "the queue of grants cannot be read");
+                return false;
+            }
+        };
+        let users = Users {
+            bridge: self,
+            mapping: Arc::clone(&self.in_force.load().mapping),
+            call: Call::in_the_background(Instant::now() + PATIENCE),
+            conditions: Conditions::default(),
+        };
+        let settled = match users.apply_grants_of(&due.id).await {
+            Ok(()) => self.store.settle_grants(due).await,
+            Err(error) => self.postpone(due, &error).await,
+        };
+        if let Err(error) = settled {
+            warn!(%error, "the queue of grants cannot be written");
+        }
+        true
+    }
+
+    async fn postpone(&self, due: Due, error: &Error) -> Result<(), crate::store::Error> {
+        let wait = FIRST_RETRY.saturating_mul(1_i64.checked_shl(due.tries.min(16)).unwrap_or(1)).min(LAST_RETRY);
+        let asked = error.retry_after.map_or(0, |wait| i64::try_from(wait.as_secs()).unwrap_or(LAST_RETRY));
+        let until = jiff::Timestamp::now().as_second() + wait.max(asked);
+        warn!(
+            id = due.id,
+            tries = due.tries + 1,
+            again_in_secs = wait.max(asked),
+            status = error.status.as_u16(),
+            "what this person's groups grant could not be applied"
+        );
+        self.store.postpone_grants(due, until, Some(error.detail.clone())).await
+    }
+
+    /// How the queue is.
+    pub(super) async fn grants_health(&self) -> Component {
+        let Backlog { waiting, failing, oldest, error } = match self.store.grants_backlog().await {
+            Ok(backlog) => backlog,
+            Err(error) => return Component::unknown("grants", &error.to_string()),
+        };
+        let age = oldest.map_or(0, |oldest| jiff::Timestamp::now().as_second() - oldest);
+        let told = match (waiting, failing) {
+            (0, _) => return Component::fine("grants", "nobody is waiting"),
+            (waiting, 0) => return Component::fine("grants", &format!("{waiting} waiting, for {age} s at most")),
+            (waiting, failing) => format!("{waiting} waiting, for {age} s at most; {failing} of them failed"),
+        };
+        Component::stale("grants", &format!("{told}, the last one: {}", error.unwrap_or_default()))
+    }
+
+    /// How many people wait for what their groups grant, how many of them have failed, and for how many seconds the first
+    /// has waited.
+    pub async fn grants_waiting(&self) -> (u32, u32, i64) {
+        let Backlog { waiting, failing, oldest, .. } = self.store.grants_backlog().await.unwrap_or_default();
+        (waiting, failing, oldest.map_or(0, |oldest| jiff::Timestamp::now().as_second() - oldest))
+    }
+}
+
+impl Users<'_> {
+    /// Gives a person what their groups grant, and takes away what only groups they have left granted.
+    async fn apply_grants_of(&self, id: &str) -> Result<(), Error> {
+        let _lock = self.bridge.locks.take(id, self.call.deadline()).await?;
+        let mut seen = match self.look(id).await {
+            Ok(seen) => seen,
+            Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if !seen.fresh {
+            seen.user =
+                self.bridge.directory.fresh_known_person(&self.call, id, &seen.user.email).await?;
+        }
+        // Who is disabled gets it on their return.
+        if !seen.user.active {
+            return Ok(());
+        }
+        let grants = granted(&self.mapping, &seen.groups);
+        let wanted = self.wanted_lists(&seen, &grants);
+        let decided = match self.decide(&seen, &wanted, &grants) {
+            Ok(decided) => decided,
+            Err(Refusal::TakeRoles(protection)) => {
+                warn!(id, "a role is left though no group grants it any more: {}", protection.reason());
+                return Ok(());
+            }
+            Err(refusal) => return Err(not_allowed(refusal)),
+        };
+        let Decided { fields, given } = decided;
+        if fields.is_empty() && given == seen.state.given() {
+            return Ok(());
+        }
+        let user = self.write_lists(&seen, &fields).await?;
+        let after = seen.shown.clone();
+        self.keep(&seen, &after, user, given).await.map(drop)
+    }
+
+    /// What the mapping and the groups together want of each list, where groups have or had a word in it.
+    fn wanted_lists(
+        &self,
+        seen: &Seen,
+        grants: &Grants,
+    ) -> BTreeMap<Field, Wanted> {
+        let stored = seen.stored();
+        let concerned = |field: &&Field| {
+            !grants.get(**field).is_empty() || !seen.state.granted_by_groups.get(**field).is_empty()
+        };
+        let wanted = |field: &Field| {
+            let mapped = stored.as_ref().and_then(|stored| self.mapping.wanted_list(stored, *field));
+            // Where the mapping says nothing now, what it has given stays.
+            let mapped = mapped.unwrap_or_else(|| seen.state.granted.get(*field).to_vec());
+            (*field, Wanted::Set(FieldValue::List(mapped)))
+        };
+        LISTS.iter().filter(concerned).map(wanted).collect()
+    }
+
+    /// One update; where Ziflow refuses it, one for each list, so that a group text which it does not know keeps nobody
+    /// from their roles.
+    async fn write_lists(
+        &self,
+        seen: &Seen,
+        fields: &Fields,
+    ) -> Result<User, Error> {
+        if fields.is_empty() {
+            return Ok(seen.user.clone());
+        }
+        match self.bridge.update(&self.call, &seen.user, fields).await {
+            Err(Upstream::Refused { .. } | Upstream::Conflict { .. }) if fields.len() > 1 => {}
+            other => return Ok(other?),
+        }
+        let mut user = seen.user.clone();
+        for (field, value) in fields {
+            user = self.bridge.update(&self.call, &user, &Fields::from([(*field, value.clone())])).await?;
+        }
+        Ok(user)
+    }
+
+    /// Plans what is wanted, groups included. What groups grant counts for the lists that are wanted at all.
+    pub(super) fn decide(
+        &self,
+        seen: &Seen,
+        wanted: &BTreeMap<Field, Wanted>,
+        grants: &Grants,
+    ) -> Result<Decided, Refusal> {
+        let both = with_grants(wanted, grants);
+        let mut ours = seen.state.granted.clone();
+        ours.add(&seen.state.granted_by_groups);
+        let situation = Situation {
+            user: &seen.user,
+            granted: &ours,
+            wanted: &both,
+            owns: &|field| self.mapping.owns(field),
+            protected: self.bridge.protection(&seen.user),
+            on_deactivate: self.bridge.policy.on_deactivate,
+            on_email_change: self.bridge.policy.on_email_change,
+        };
+        match plan(&situation) {
+            Plan::Refuse(refusal) => Err(refusal),
+            Plan::Update { fields, granted, notes } => {
+                for note in &notes {
+                    warn!(id = seen.user.id, "{}", note.text());
+                }
+                self.bridge.record.note(|| Event::Planned {
+                    user: Box::new(seen.user.clone()),
+                    wanted: both.clone(),
+                    fields: fields.clone(),
+                    notes,
+                });
+                Ok(Decided { given: attribute(&seen.state, wanted, grants, &granted), fields })
+            }
+        }
+    }
+}
+
+/// Who has given what, so that one source can end without the other.
+fn attribute(state: &State, wanted: &BTreeMap<Field, Wanted>, grants: &Grants, granted: &Granted) -> Given {
+    let mut given = state.given();
+    for field in LISTS {
+        let Some(mapped) = wanted.get(&field) else { continue };
+        let (mapped, all) = (items(mapped), granted.get(field));
+        let by_groups = |item: &&String| grants.get(field).contains(item);
+        let by_mapping = |item: &&String| mapped.contains(item) || !by_groups(item);
+        given.by_groups.set(field, all.iter().filter(by_groups).cloned().collect());
+        given.by_mapping.set(field, all.iter().filter(by_mapping).cloned().collect());
+    }
+    given
+}
+
+/// What was decided about a person.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) fields: Fields,
+    pub(super) given: Given,
+}
+
+/// What the mapping wants of lists, and what groups grant besides.
+fn with_grants(
+    wanted: &BTreeMap<Field, Wanted>,
+    grants: &Grants,
+) -> BTreeMap<Field, Wanted> {
+    let both = |(field, wanted): (&Field, &Wanted)| {
+        if !field.is_list() || grants.get(*field).is_empty() {
+            return (*field, wanted.clone());
+        }
+        let mut all = items(wanted).to_vec();
+        let more = grants.get(*field).iter().filter(|item| !all.contains(item)).cloned().collect::<Vec<_>>();
+        all.extend(more);
+        (*field, Wanted::Set(FieldValue::List(all)))
+    };
+    wanted.iter().map(both).collect()
+}
+
+fn items(wanted: &Wanted) -> &[String] {
+    match wanted {
+        Wanted::Set(FieldValue::List(items)) => items,
+        _ => &[],
+    }
+}
