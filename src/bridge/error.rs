@@ -20,12 +20,13 @@ impl From<ziflow::error::Error> for ScimError {
         };
         match error {
             Error::NotFound => Self::not_found("Ziflow has no such user"),
-            Error::Conflict { message } => Self::new(
+            Error::Conflict { message } => again(
                 StatusCode::BAD_GATEWAY,
                 format!(
                     "Ziflow refuses the e-mail address as taken (\"{message}\"), yet shows no user who has it; \
                      it may belong to a guest or to another Ziflow account: look for it in Ziflow's contacts"
                 ),
+                None,
             ),
             Error::Refused { message } => Self::invalid_value(format!(
                 "Ziflow refuses the values: \"{message}\"; correct them in Entra or in the bridge's mapping"
@@ -99,7 +100,7 @@ mod tests {
         let text = String::new;
         for (error, status, retry_after) in [
             (Error::NotFound, 404, None),
-            (Error::Conflict { message: text() }, 502, None),
+            (Error::Conflict { message: text() }, 502, Some(RETRY_SECS)),
             (Error::Refused { message: text() }, 400, None),
             (Error::NoSeat { message: text() }, 400, None),
             (Error::KeyRefused { status: 401, message: text() }, 502, Some(RETRY_SECS)),
