@@ -80,8 +80,7 @@ impl Users<'_> {
         let Some(tombstone) = store.tombstone_of(&fold(&creation.user_name)).await? else {
             return Ok(None);
         };
-        let directory = &self.bridge.directory;
-        match directory.known_person(&self.call, &tombstone.id, Some(&creation.email)).await {
+        match self.known_person(&tombstone.id, Some(&creation.email)).await {
             // An intent of ours: they are active because an earlier attempt brought them back.
             Ok(user) if user.active && store.intent(&creation.email).await?.is_some() => {
                 let _lock = self.bridge.locks.take(&user.id, self.call.deadline()).await?;

@@ -128,7 +128,7 @@ impl Users<'_> {
         let tombstone = self.bridge.store.tombstone(id).await?;
         let email = row.as_ref().and_then(|row| key(row, ZIFLOW_EMAIL));
         let user = if row.is_some() || tombstone.is_some() {
-            self.bridge.directory.known_person(&self.call, id, email.as_deref()).await?
+            self.known_person(id, email.as_deref()).await?
         } else {
             self.bridge.directory.by_id(&self.call, id).await?
         };
@@ -137,6 +137,16 @@ impl Users<'_> {
         }
         let groups = self.groups_of(id).await?;
         Ok(Seen { fresh: self.call.made() > calls, ..self.merge(user, row, groups) })
+    }
+
+    /// A person whom the store knows.
+    pub(super) async fn known_person(
+        &self,
+        id: &str,
+        email: Option<&str>,
+    ) -> Result<User, ziflow::error::Error> {
+        let found = self.bridge.directory.known_person(&self.call, id, email).await;
+        self.bridge.surely(&self.call, found).await
     }
 
     /// A person whom Ziflow has just shown, with what the store knows of them.

@@ -20,8 +20,7 @@ impl Bridge {
             Update::FullObject => {
                 // A whole person sent back must be today's, or somebody else's change would be undone, and must
                 // hold what was written a moment ago, or Ziflow's delay would undo that.
-                let email = &before.email;
-                let today = self.directory.fresh_known_person(call, &before.id, email).await?;
+                let today = self.today(call, &before.id, &before.email).await?;
                 let today = today.with(&self.directory.written_lately(&before.id));
                 let body = whole(&today, fields);
                 (today, body)
@@ -43,6 +42,21 @@ impl Bridge {
         confirm_active(fields, &after)?;
         self.directory.wrote(call, &after, fields);
         Ok(after)
+    }
+
+    /// A person whom the bridge knows, as Ziflow shows them now.
+    pub(super) async fn today(&self, call: &Call, id: &str, email: &str) -> Result<User, Error> {
+        let found = self.directory.fresh_known_person(call, id, email).await;
+        self.surely(call, found).await
+    }
+
+    /// That somebody whom the bridge knows is gone is believed only with a proof of its own: a request that was to
+    /// disable or delete them would count as done, and what the store then forgets cannot be had back.
+    pub(super) async fn surely(&self, call: &Call, found: Result<User, Error>) -> Result<User, Error> {
+        if matches!(found, Err(Error::NotFound)) {
+            self.directory.client().prove(call).await?;
+        }
+        found
     }
 
     async fn put(

@@ -222,8 +222,7 @@ impl Users<'_> {
     ) -> Result<Seen, Error> {
         // Access is not decided from a person remembered: somebody may have changed it by hand a moment ago.
         if !seen.fresh && wanted.keys().any(|field| field.is_list() || *field == Field::Active) {
-            let (id, email) = (&seen.user.id, &seen.user.email);
-            seen.user = self.bridge.directory.fresh_known_person(&self.call, id, email).await?;
+            seen.user = self.bridge.today(&self.call, &seen.user.id, &seen.user.email).await?;
         }
         let grants = granted(&self.mapping, &seen.groups);
         let Decided { fields, given } = self.decide(&seen, wanted, &grants).map_err(not_allowed)?;

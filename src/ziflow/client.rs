@@ -375,17 +375,28 @@ impl Client {
 
     /// A write was answered 404 or 400: is nobody there, or is a value wrong?
     async fn absent_or_refused(&self, call: &Call, id: &str, answer: &Answer) -> Error {
-        match self.user_by_id(call, id).await {
-            Ok(_) if answer.status == StatusCode::NOT_FOUND => self.puzzled("a write", answer),
-            Ok(_) => self.refusal(call, "a write", answer).await,
+        match self.surely_gone(call, id).await {
+            Ok(true) => Error::NotFound,
+            Ok(false) if answer.status == StatusCode::NOT_FOUND => self.puzzled("a write", answer),
+            Ok(false) => self.refusal(call, "a write", answer).await,
             Err(error) => error,
         }
     }
 
     async fn gone_after_all(&self, call: &Call, id: &str, reason: String) -> Result<(), Error> {
-        match self.user_by_id(call, id).await {
-            Err(Error::NotFound) => Ok(()),
+        match self.surely_gone(call, id).await {
+            Ok(true) => Ok(()),
             _ => Err(Error::Unknown { reason }),
+        }
+    }
+
+    /// Whether there is nobody with this id, shown by a proof of its own: who counts as gone by mistake keeps the
+    /// access that a write was to take away.
+    async fn surely_gone(&self, call: &Call, id: &str) -> Result<bool, Error> {
+        match self.user_by_id(call, id).await {
+            Ok(_) => Ok(false),
+            Err(Error::NotFound) => self.prove(call).await.map(|()| true),
+            Err(error) => Err(error),
         }
     }
 
