@@ -38,6 +38,13 @@ struct Open {
     testing: bool,
 }
 
+impl Open {
+    /// When to come back.
+    fn wait(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now()).max(UNDER_TEST)
+    }
+}
+
 /// The right to try. A test that ends without a word makes room for another one.
 #[derive(Debug)]
 pub(super) struct Trial<'a> {
@@ -54,9 +61,8 @@ impl Breaker {
     pub(super) fn admit(&self) -> Result<Trial<'_>, Error> {
         let mut state = self.state();
         let Some(open) = &mut state.open else { return Ok(Trial { breaker: self, is_test: false }) };
-        let left = open.until.saturating_duration_since(Instant::now());
-        if !left.is_zero() || open.testing {
-            return Err(held_back(&open.why, left.max(UNDER_TEST)));
+        if open.until > Instant::now() || open.testing {
+            return Err(held_back(&open.why, open.wait()));
         }
         open.testing = true;
         Ok(Trial { breaker: self, is_test: true })
@@ -124,6 +130,14 @@ impl Breaker {
 }
 
 impl Trial<'_> {
+    /// Whether the call may still leave: while it waited for its turn, calls may have come to be held back.
+    pub(super) fn may_leave(&self) -> Result<(), Error> {
+        match &self.breaker.state().open {
+            Some(open) if !self.is_test => Err(held_back(&open.why, open.wait())),
+            _ => Ok(()),
+        }
+    }
+
     /// Ziflow has answered.
     pub(super) fn worked(self) {
         self.breaker.worked();
@@ -205,6 +219,17 @@ mod tests {
         fail(&breaker, 3);
         breaker.forget_refusal();
         assert!(breaker.is_open(), "that was no refusal");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_for_their_turn_is_held_back_as_well() {
+        let breaker = Breaker::new(2, Duration::from_secs(4));
+        let waiting = breaker.admit().unwrap();
+        assert_eq!(waiting.may_leave(), Ok(()));
+        fail(&breaker, 2);
+        assert!(matches!(waiting.may_leave(), Err(Error::Unavailable { retry_after: Some(_), .. })));
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(breaker.admit().unwrap().may_leave(), Ok(()), "the test leaves");
     }
 
     #[tokio::test(start_paused = true)]

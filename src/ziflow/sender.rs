@@ -213,7 +213,7 @@ impl Sender {
     /// Sends once, unless calls are held back or the door lets none through.
     async fn attempt(&self, call: &Call, request: &Request<'_>) -> Result<Result<Answer, Lost>, Error> {
         let trial = self.breaker.admit()?;
-        match self.transport.exchange(call, request).await {
+        match self.transport.exchange(call, request, || trial.may_leave()).await {
             Ok(answer) => {
                 match answer.status {
                     status if status.is_server_error() => {

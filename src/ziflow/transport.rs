@@ -248,9 +248,15 @@ impl Transport {
         self.key.store(Arc::new((number, key)));
     }
 
-    /// Waits for a turn, sends, and reads the whole answer.
-    pub(super) async fn exchange(&self, call: &Call, request: &Request<'_>) -> Result<Answer, Failure> {
+    /// Waits for a turn, sends if it still may, and reads the whole answer.
+    pub(super) async fn exchange(
+        &self,
+        call: &Call,
+        request: &Request<'_>,
+        may_leave: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<Answer, Failure> {
         let permit = self.limit.enter(call.lane(), call.deadline).await.map_err(Failure::NotSent)?;
+        may_leave().map_err(Failure::NotSent)?;
         let key = self.key.load_full();
         if call.excludes(key.0) {
             return Err(Failure::NotSent(Error::key_changed()));
