@@ -16,6 +16,7 @@ mod doctor;
 mod drift;
 mod dry_run;
 mod explain;
+mod faults;
 mod harness;
 mod listing;
 mod manners;
