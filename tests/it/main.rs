@@ -10,6 +10,7 @@
 
 mod account;
 mod brake;
+mod budget;
 mod bulk;
 mod check;
 mod doctor;
