@@ -26,6 +26,7 @@ mod readme;
 mod reload;
 mod schema;
 mod starters;
+mod storm;
 mod tidy;
 mod transcripts;
 mod truth;
