@@ -94,8 +94,12 @@ impl Bridge {
         fields: &Fields,
         after: User,
     ) -> Result<User, Error> {
-        // A contact shows fewer fields than a user, so it cannot tell what was lost.
-        let lost = if after.contact { Fields::new() } else { lost_by_update(before, fields, &after) };
+        let mut lost = lost_by_update(before, fields, &after);
+        if after.contact {
+            // A contact shows fewer fields than a user: that some are gone tells nothing, unless a name is among them.
+            let tells = [Field::FirstName, Field::LastName].iter().any(|name| lost.contains_key(name));
+            lost.retain(|field, _| tells && !field.is_list());
+        }
         if lost.is_empty() {
             return Ok(after);
         }
