@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use ziflow_scim_bridge::simulator::{Fault, RetryAfter, Shape, Simulator};
 
-use crate::harness::{Answer, Bridge, Folder, in_ziflow, person, ziflow};
+use crate::harness::{Answer, Bridge, Folder, in_ziflow, panic_text, person, ziflow};
 
 /// `server.request_timeout_secs` here.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -508,13 +508,6 @@ async fn play(cells: Arc<Mutex<VecDeque<Cell>>>, told: Arc<Mutex<Told>>) {
     buries.stop().await;
     erases.stop().await;
     drop(ziflow);
-}
-
-fn panic_text(error: tokio::task::JoinError) -> String {
-    match error.into_panic().downcast::<String>() {
-        Ok(text) => *text,
-        Err(other) => format!("{other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -339,3 +339,11 @@ pub fn in_ziflow(ziflow: &Simulator, email: &str) -> Value {
     assert!(found.len() <= 1, "{email} exists {} times", found.len());
     found.first().map(|person| (*person).clone()).unwrap_or_default()
 }
+
+/// What a task that failed has said.
+pub fn panic_text(error: tokio::task::JoinError) -> String {
+    match error.into_panic().downcast::<String>() {
+        Ok(text) => *text,
+        Err(other) => format!("{other:?}"),
+    }
+}

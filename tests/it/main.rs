@@ -30,6 +30,7 @@ mod storm;
 mod tidy;
 mod transcripts;
 mod truth;
+mod unknowns;
 mod users;
 mod validator;
 mod walk;
