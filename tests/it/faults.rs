@@ -26,7 +26,7 @@ const STAGES: usize = 24;
 /// Where more cells come out otherwise, it is not the machine.
 const MOST_AGAIN: usize = 20;
 
-/// Short times, nothing remembered, and every call tried: the breaker has tests of its own.
+/// Short times, nothing remembered, and every call tried: the breaker has tests of its own, and so has the brake.
 const SETTINGS: &[(&str, &str)] = &[
     ("BRIDGE_SERVER__REQUEST_TIMEOUT_SECS", "3"),
     ("BRIDGE_ZIFLOW__TIMEOUT_SECS", "1"),
@@ -37,6 +37,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("BRIDGE_RATE_LIMIT__RETRIES", "1"),
     ("BRIDGE_RATE_LIMIT__RECOVERY_SECS", "1"),
     ("BRIDGE_RATE_LIMIT__BREAKER_FAILURES", "0"),
+    ("BRIDGE_POLICY__MAX_DEACTIVATIONS_PER_HOUR", "0"),
     ("BRIDGE_RATE_LIMIT__BREAKER_MAX_SECS", "1"),
 ];
 
@@ -137,6 +138,8 @@ impl Row {
 
 /// What is told: `.` done, `i` the person as inactive, since Ziflow says that they are a contact and no user, `R` 400, `S` 429, `B` 502, `U` 503, `T` 504.
 ///
+/// A page of a list may take longer than the request that asks for it, so a list that hangs is `U` at first.
+///
 /// Columns: create, read, find by userName, by externalId, nobody, Test Connection, list, patch, disable, put, delete
 /// (deactivate), delete (delete), restore, create of somebody deleted.
 #[rustfmt::skip]
@@ -144,10 +147,10 @@ fn table() -> Vec<Row> {
     let row = |name, fault: fn() -> Fault, told| Row { name, fault, told };
     vec![
         row("hang", Fault::hang, &[
-            "U.............", "UTTTTTTTTTTTTT", "UUUUUUUU", "UUUUUUUU", ".UUUUUUU", "UUUUUUUU",
+            "U.....U.......", "UTTTTTUTTTTTTT", "UUUUUUUU", "UUUUUUUU", ".UUUUUUU", "UUUUUUUU",
         ]),
         row("apply, hang", Fault::apply_then_hang, &[
-            "..............", "UTTTTTTTTTTTTT", "........", "........", ".UUUUUUU", "UUUUUUUU",
+            "......U.......", "UTTTTTUTTTTTTT", "........", "........", ".UUUUUUU", "UUUUUUUU",
         ]),
         row("hang a while", || Fault::hang_for(Duration::from_millis(200)), &[
             "U.............", "UUUUUUUUUUUUUU", "UUUUUUUU", "UUUUUUUU", ".UUUUUUU", "UUUUUUUU",
@@ -156,7 +159,7 @@ fn table() -> Vec<Row> {
             "..............", "UUUUUUUUUUUUUU", "........", "........", ".UUUUUUU", "UUUUUUUU",
         ]),
         row("too slow", || Fault::slow(Duration::from_millis(1500)), &[
-            "..............", "UTTTTTTTTTTTTT", "........", "........", ".UUUUUUU", "UUUUUUUU",
+            "..............", "UTTTTT.TTTTTTT", "........", "........", ".UUUUUUU", "UUUUUUUU",
         ]),
         row("slow", || Fault::slow(Duration::from_millis(100)), &[
             "..............", "..............",
