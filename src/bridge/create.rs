@@ -271,7 +271,8 @@ impl Users<'_> {
     /// under way keeps those changes.
     async fn begin(&self, creation: &Creation, user: User, mut granted: Granted) -> Result<Seen, Error> {
         let meanwhile = self.bridge.store.person(&user.id).await?;
-        let groups = self.bridge.store.groups_of(vec![user.id.clone()]).await?.into_iter().flatten().collect();
+        let groups =
+            self.bridge.store.groups_of(vec![user.id.clone()]).await?.into_iter().flatten().collect();
         let by_groups = State::of(meanwhile.as_ref()).granted_by_groups;
         let mut after = creation.resource.clone().into_map();
         if let Some(row) = &meanwhile {

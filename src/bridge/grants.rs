@@ -108,7 +108,8 @@ impl Bridge {
     }
 
     async fn postpone(&self, due: Due, error: &Error) -> Result<(), crate::store::Error> {
-        let wait = FIRST_RETRY.saturating_mul(1_i64.checked_shl(due.tries.min(16)).unwrap_or(1)).min(LAST_RETRY);
+        let wait =
+            FIRST_RETRY.saturating_mul(1_i64.checked_shl(due.tries.min(16)).unwrap_or(1)).min(LAST_RETRY);
         let asked = error.retry_after.map_or(0, |wait| i64::try_from(wait.as_secs()).unwrap_or(LAST_RETRY));
         let until = jiff::Timestamp::now().as_second() + wait.max(asked);
         warn!(
@@ -130,7 +131,9 @@ impl Bridge {
         let age = oldest.map_or(0, |oldest| jiff::Timestamp::now().as_second() - oldest);
         let told = match (waiting, failing) {
             (0, _) => return Component::fine("grants", "nobody is waiting"),
-            (waiting, 0) => return Component::fine("grants", &format!("{waiting} waiting, for {age} s at most")),
+            (waiting, 0) => {
+                return Component::fine("grants", &format!("{waiting} waiting, for {age} s at most"));
+            }
             (waiting, failing) => format!("{waiting} waiting, for {age} s at most; {failing} of them failed"),
         };
         Component::stale("grants", &format!("{told}, the last one: {}", error.unwrap_or_default()))
@@ -154,8 +157,7 @@ impl Users<'_> {
             Err(error) => return Err(error),
         };
         if !seen.fresh {
-            seen.user =
-                self.bridge.directory.fresh_known_person(&self.call, id, &seen.user.email).await?;
+            seen.user = self.bridge.directory.fresh_known_person(&self.call, id, &seen.user.email).await?;
         }
         // Who is disabled gets it on their return.
         if !seen.user.active {
@@ -181,11 +183,7 @@ impl Users<'_> {
     }
 
     /// What the mapping and the groups together want of each list, where groups have or had a word in it.
-    fn wanted_lists(
-        &self,
-        seen: &Seen,
-        grants: &Grants,
-    ) -> BTreeMap<Field, Wanted> {
+    fn wanted_lists(&self, seen: &Seen, grants: &Grants) -> BTreeMap<Field, Wanted> {
         let stored = seen.stored();
         let concerned = |field: &&Field| {
             !grants.get(**field).is_empty() || !seen.state.granted_by_groups.get(**field).is_empty()
@@ -201,11 +199,7 @@ impl Users<'_> {
 
     /// One update; where Ziflow refuses it, one for each list, so that a group text which it does not know keeps nobody
     /// from their roles.
-    async fn write_lists(
-        &self,
-        seen: &Seen,
-        fields: &Fields,
-    ) -> Result<User, Error> {
+    async fn write_lists(&self, seen: &Seen, fields: &Fields) -> Result<User, Error> {
         if fields.is_empty() {
             return Ok(seen.user.clone());
         }
@@ -279,10 +273,7 @@ pub(super) struct Decided {
 }
 
 /// What the mapping wants of lists, and what groups grant besides.
-fn with_grants(
-    wanted: &BTreeMap<Field, Wanted>,
-    grants: &Grants,
-) -> BTreeMap<Field, Wanted> {
+fn with_grants(wanted: &BTreeMap<Field, Wanted>, grants: &Grants) -> BTreeMap<Field, Wanted> {
     let both = |(field, wanted): (&Field, &Wanted)| {
         if !field.is_list() || grants.get(*field).is_empty() {
             return (*field, wanted.clone());

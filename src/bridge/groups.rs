@@ -154,7 +154,7 @@ impl Groups<'_> {
     async fn shown_for(&self, group: &Group, query: &Query) -> Result<Resource, Error> {
         let paths = query.filter.as_ref().map(Filter::paths).unwrap_or_default();
         let of_members = |path: &&Path| path.attribute == "members";
-        if !paths.iter().any(|path| of_members(path)) {
+        if !paths.iter().any(of_members) {
             return self.shown(group, false).await;
         }
         let pins = query.filter.as_ref().map(Filter::pins).unwrap_or_default();

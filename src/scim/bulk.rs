@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::scim::edit::take;
 use crate::scim::error::Error;
-use crate::scim::schema::{GROUP_TYPE, ResourceType, USER_TYPE};
 use crate::scim::operation::{Asked, Method, Target, references, text};
+use crate::scim::schema::{GROUP_TYPE, ResourceType, USER_TYPE};
 use crate::scim::version::{Conditions, Tags};
 
 /// Schema URN of the answer.
@@ -429,7 +429,7 @@ mod tests {
             });
             job.settle(place, outcome);
         }
-        let answer = job.into_json(|id| format!("https://x/Users/{id}"), "r1");
+        let answer = job.into_json(|_, id| format!("https://x/Users/{id}"), "r1");
         assert_eq!(answer["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:BulkResponse"]));
         (carried_out, answer["Operations"].as_array().unwrap().clone())
     }
@@ -648,7 +648,7 @@ mod tests {
             (json!({"method": "POST", "path": "/Users", "bulkId": "b"}), "400 data is missing"),
             (
                 json!({"method": "POST", "path": "/Users/1", "bulkId": "c", "data": data}),
-                "405 a POST makes a person",
+                "405 a POST makes somebody or something",
             ),
             (json!({"method": "DELETE", "path": "/Users"}), "405 only a POST is for /Users"),
             (json!({"method": "DELETE"}), missing),
@@ -658,7 +658,7 @@ mod tests {
                 json!({"method": "PUT", "path": "/Users/1?attributes=id", "data": data}),
                 "400 the path of an operation",
             ),
-            (json!({"method": "PUT", "path": "/Groups/1", "data": data}), elsewhere),
+            (json!({"method": "PUT", "path": "/Devices/1", "data": data}), elsewhere),
             (json!({"method": "PUT", "path": "/scim/v2/Users/1", "data": data}), elsewhere),
             (json!({"method": "PUT", "path": "/Users/%FF", "data": data}), elsewhere),
             (json!({"method": "PUT", "path": "/", "data": data}), elsewhere),

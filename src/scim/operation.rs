@@ -44,7 +44,11 @@ impl Asked {
                 return Err(Error::invalid_value("a POST needs a bulkId: give each one its own"));
             }
             (Method::Post, Target::Everybody) => {}
-            (Method::Post, _) => return Err(wrong_path("a POST makes somebody or something: its path must be /Users or /Groups")),
+            (Method::Post, _) => {
+                return Err(wrong_path(
+                    "a POST makes somebody or something: its path must be /Users or /Groups",
+                ));
+            }
             (_, Target::Everybody) => {
                 return Err(wrong_path(
                     "only a POST is for /Users and /Groups: the path must be /Users/{id} or /Groups/{id}",
@@ -110,7 +114,8 @@ impl Target {
         }
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
         let endpoint = segments.next().unwrap_or_default();
-        let is_meant = |rt: &&&ResourceType| rt.endpoint.trim_start_matches('/').eq_ignore_ascii_case(endpoint);
+        let is_meant =
+            |rt: &&&ResourceType| rt.endpoint.trim_start_matches('/').eq_ignore_ascii_case(endpoint);
         let rt: &'static ResourceType =
             [&USER_TYPE, &GROUP_TYPE].iter().find(is_meant).copied().ok_or_else(elsewhere)?;
         let target = match (segments.next(), segments.next()) {
@@ -182,5 +187,7 @@ fn wrong_path(detail: &str) -> Error {
 }
 
 fn elsewhere() -> Error {
-    Error::not_found("a bulk request reaches /Users, /Users/{id}, /Groups and /Groups/{id} only, written from the SCIM root on")
+    Error::not_found(
+        "a bulk request reaches /Users, /Users/{id}, /Groups and /Groups/{id} only, written from the SCIM root on",
+    )
 }

@@ -176,6 +176,8 @@ fn shown_members(value: Value, show: &dyn Fn(&str) -> bool) -> Option<Value> {
             let shown: Map<_, _> = members.into_iter().filter(|(name, _)| show(name)).collect();
             (!shown.is_empty()).then_some(Value::Object(shown))
         }
+        // A group without members says so: Entra is given an empty list.
+        Value::Array(items) if items.is_empty() => Some(Value::Array(items)),
         Value::Array(items) => {
             let shown: Vec<_> = items.into_iter().filter_map(|item| shown_members(item, show)).collect();
             (!shown.is_empty()).then_some(Value::Array(shown))

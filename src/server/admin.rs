@@ -110,7 +110,9 @@ async fn answer(request: &Request<Incoming>, readiness: &Readiness) -> Response<
         "/metrics" => {
             let look = readiness.look().await;
             let mapping = readiness.bridge.mapping_in_force();
-            response(metrics::CONTENT_TYPE, metrics::render(&look, &readiness.reloads.tally(), &mapping))
+            let grants = readiness.bridge.grants_waiting().await;
+            let page = metrics::render(&look, &readiness.reloads.tally(), &mapping, grants);
+            response(metrics::CONTENT_TYPE, page)
         }
         _ => {
             json_response(StatusCode::NOT_FOUND, &json!({"error": "here are /healthz, /readyz and /metrics"}))

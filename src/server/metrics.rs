@@ -10,7 +10,12 @@ use crate::server::reloads::Tally;
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything there is to tell.
-pub(super) fn render(look: &Look, tally: &Tally, mapping: &InForce) -> String {
+pub(super) fn render(
+    look: &Look,
+    tally: &Tally,
+    mapping: &InForce,
+    (waiting, failing, oldest_secs): (u32, u32, i64),
+) -> String {
     let mut page = Page::default();
     page.family("build_info", Kind::Gauge, "The version that runs.");
     page.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -18,6 +23,15 @@ pub(super) fn render(look: &Look, tally: &Tally, mapping: &InForce) -> String {
     page.reloads(tally);
     page.family("mapping_info", Kind::Gauge, "The mapping in force.");
     page.sample("mapping_info", &[("file", &mapping.file), ("digest", &mapping.digest)], 1);
+    let gauges = [
+        ("grants_waiting", "People who wait for what their groups grant.", i64::from(waiting)),
+        ("grants_failing", "Of these, those for whom it has failed at least once.", i64::from(failing)),
+        ("grants_oldest_seconds", "For how long the one has waited who has waited longest.", oldest_secs),
+    ];
+    for (name, help, value) in gauges {
+        page.family(name, Kind::Gauge, help);
+        page.sample(name, &[], value);
+    }
     page.0
 }
 

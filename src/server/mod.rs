@@ -37,8 +37,8 @@ use crate::bridge::{Bridge, Users};
 use crate::scim::discovery::{self, Pages};
 use crate::scim::error::Error;
 use crate::scim::filter;
-use crate::scim::patch::Patch;
 use crate::scim::members;
+use crate::scim::patch::Patch;
 use crate::scim::query::{Place, Projection, Query};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
@@ -348,7 +348,9 @@ impl Server {
                 .await
                 .map(|found| Reply::resource(StatusCode::OK, kind, found, &projection)),
             Operation::Patch { kind, id, projection } => patch(&users, kind, &id, body, &projection).await,
-            Operation::Delete { kind: Kind::User, id } => users.delete(&id).await.map(|()| Reply::no_content()),
+            Operation::Delete { kind: Kind::User, id } => {
+                users.delete(&id).await.map(|()| Reply::no_content())
+            }
             Operation::Delete { kind: Kind::Group, id } => {
                 users.groups().delete(&id).await.map(|()| Reply::no_content())
             }
@@ -409,7 +411,8 @@ async fn patch(
     let after = match kind {
         Kind::User => users.patch(id, &patch).await?,
         Kind::Group => {
-            let after = users.groups().patch(id, patch, projection.names() && projection.shows("members")).await?;
+            let after =
+                users.groups().patch(id, patch, projection.names() && projection.shows("members")).await?;
             if !projection.names() {
                 return Ok(Reply::no_content());
             }

@@ -41,12 +41,7 @@ impl Reply {
     }
 
     /// A resource as the client wants to see it; `Location` repeats `meta.location` (RFC 7644 section 3.1).
-    pub fn resource(
-        status: StatusCode,
-        kind: Kind,
-        resource: Resource,
-        projection: &Projection,
-    ) -> Self {
+    pub fn resource(status: StatusCode, kind: Kind, resource: Resource, projection: &Projection) -> Self {
         let location = resource.as_map().get("meta").and_then(|meta| meta.get("location")?.as_str());
         let location = location.and_then(|location| HeaderValue::from_str(location).ok());
         let etag = version_of(&resource).and_then(|version| HeaderValue::from_str(version).ok());

@@ -102,11 +102,7 @@ impl Operation {
     pub fn writes(&self) -> bool {
         matches!(
             self,
-            Self::Create(..)
-                | Self::Replace { .. }
-                | Self::Patch { .. }
-                | Self::Delete { .. }
-                | Self::Bulk
+            Self::Create(..) | Self::Replace { .. } | Self::Patch { .. } | Self::Delete { .. } | Self::Bulk
         )
     }
 

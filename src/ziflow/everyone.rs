@@ -225,11 +225,8 @@ impl Directory {
             }
         }
         let snapshot = Arc::new(snapshot);
-        *listing = Listing::Ready {
-            snapshot: Arc::clone(&snapshot),
-            used: Instant::now(),
-            walked: Instant::now(),
-        };
+        *listing =
+            Listing::Ready { snapshot: Arc::clone(&snapshot), used: Instant::now(), walked: Instant::now() };
         Some(Ok(snapshot))
     }
 

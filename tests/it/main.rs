@@ -18,6 +18,7 @@ mod drift;
 mod dry_run;
 mod explain;
 mod faults;
+mod groups;
 mod harness;
 mod listing;
 mod manners;
