@@ -321,6 +321,24 @@ mod tests {
         assert!(problem.message.contains("a guest by the name in your own directory"), "{problem:?}");
     }
 
+    #[test]
+    fn the_groups_in_the_shipped_mapping_work() {
+        let text = include_str!("../../config/mapping.yaml");
+        let (before, after) = text.split_once("\n# groups:\n").unwrap();
+        let (lines, after) = after.split_once("\n\n").unwrap();
+        let lines: Vec<&str> = lines.lines().map(|line| line.strip_prefix("# ").unwrap()).collect();
+        let advised = format!("{before}\ngroups:\n{}\n\n{after}", lines.join("\n"));
+        let (mapping, warnings) = Mapping::compile(&advised).unwrap();
+        let told: Vec<&str> = warnings.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(told, ["members of this group become Ziflow admins"]);
+        assert_eq!(
+            mapping.grants("x", Some("6f0d1c9e-0000-4000-8000-2b7d5e3a9c11")).roles,
+            ["user", "admin"]
+        );
+        assert_eq!(mapping.grants("brand reviewers", None).group, ["Brand Reviewers"]);
+        assert_eq!(mapping.grants("Design", None).group, ["Design"]);
+    }
+
     fn failures(examples: &str) -> Vec<Problem> {
         let text = format!(
             "user:\n  email: {{ from: userName }}\n  active: {{ from: active }}\n  roles: {{ from: roles.value }}\n  \

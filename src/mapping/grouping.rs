@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::field::{FieldMapping, Otherwise, Source};
+use super::group_spec::GroupSpec;
 use super::groups::{Declaration, DisplayName, Groups, Key};
 use super::keys::{DISPLAY_NAME, UNDECLARED};
-use super::spec::{GroupSpec, Literal, Placed};
+use super::spec::{Literal, Placed};
 use super::template::Template;
 use super::value;
 use crate::yaml::{Problems, nearest};
@@ -21,13 +22,15 @@ pub(super) fn groups(specs: &[GroupSpec], fields: &[FieldMapping], problems: &mu
         let key = Key::new(&spec.name.value);
         check_name(&spec.name, &key, problems);
         let declaration = declaration(spec, &key, problems);
-        match places.get(&key) {
-            Some(first) => twice(&spec.name, &key, first, problems),
-            None => {
-                places.insert(key.clone(), &spec.name);
-                groups.declarations.insert(key, declaration);
-            }
+        if spec.name.value.trim().is_empty() {
+            continue;
         }
+        if let Some(first) = places.get(&key) {
+            twice(&spec.name, &key, first, problems);
+            continue;
+        }
+        places.insert(key.clone(), &spec.name);
+        groups.declarations.insert(key, declaration);
     }
     lite_users(specs, fields, problems);
     groups
@@ -39,11 +42,10 @@ fn twice(name: &Placed<String>, key: &Key, first: &Placed<String>, problems: &mu
         Key::Name(_) => "are one name",
         Key::Undeclared => "are the same",
     };
-    let message = format!(
-        "`{}` and `{}` at line {} {what}: letter case does not tell groups apart",
-        name.value, first.value, first.at.line
-    );
-    problems.error(name.at, &name.key, message).hint("keep one of the two");
+    let message = format!("`{}` and `{}` at line {} {what}", name.value, first.value, first.at.line);
+    problems
+        .error(name.at, &name.key, message)
+        .hint("keep one of the two; letter case and blanks at the ends do not tell groups apart");
 }
 
 /// What was perhaps meant to be something else than a name.
@@ -121,7 +123,11 @@ fn template(spec: &Placed<String>, key: &Key, problems: &mut Problems) -> Option
     };
     if *key == Key::Undeclared && template.is_fixed() {
         problems
-            .warning(spec.at, &spec.key, format!("everybody in any group gets `{}`", spec.value))
+            .warning(
+                spec.at,
+                &spec.key,
+                format!("everybody in a group that is not declared gets `{}`", spec.value),
+            )
             .hint("write \"{displayName}\" for the group's own name, or declare the groups that are meant");
     }
     Some(template)

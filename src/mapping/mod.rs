@@ -14,6 +14,7 @@ pub mod drift;
 pub mod examples;
 mod fact;
 mod field;
+mod group_spec;
 mod grouping;
 pub mod groups;
 mod keys;

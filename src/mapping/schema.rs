@@ -231,18 +231,22 @@ fn groups() -> Value {
     json!({
         "type": ["object", "null"],
         "propertyNames": { "pattern": FILLED },
-        "patternProperties": { object_id: group(value_of(Field::Roles)) },
-        "additionalProperties": group(choices(&roles)),
+        "patternProperties": {
+            object_id: group("What members of the group with this object id are granted.", &json!({ "allOf": [value_of(Field::Roles)] })),
+        },
+        "additionalProperties": group("What members of the group by this name are granted.", &choices(&roles)),
     })
 }
 
 /// What a group grants.
-fn group(roles: Value) -> Value {
+fn group(about: &str, roles: &Value) -> Value {
     let properties = described(keys::GROUP, |key| match key {
-        "roles" => json!({ "allOf": [roles] }),
+        "roles" => roles.clone(),
         _ => one_or_more(&json!({ "type": "string", "pattern": FILLED, "examples": ["{displayName}"] })),
     });
-    json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
+    let takes =
+        json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false });
+    with_description(about, takes)
 }
 
 fn example() -> Value {
@@ -330,6 +334,20 @@ mod tests {
             ["value", "rules", "default", "owns"].iter().all(|key| !email.contains_key(*key)),
             "{email:?}"
         );
+    }
+
+    #[test]
+    fn a_group_by_name_grants_every_role_but_admin() {
+        let groups = &schema()["properties"]["groups"];
+        let by_id = groups["patternProperties"].as_object().unwrap().values().next().unwrap();
+        assert_eq!(by_id["properties"]["roles"]["allOf"][0]["$ref"], "#/definitions/value_of_roles");
+        let by_name = &groups["additionalProperties"];
+        let known = &by_name["properties"]["roles"]["anyOf"][0]["enum"];
+        assert_eq!(*known, json!(["manager", "billing", "user", "lite_user"]));
+        for declaration in [by_id, by_name] {
+            let keys: Vec<&String> = declaration["properties"].as_object().unwrap().keys().collect();
+            assert_eq!(keys, ["roles", "group"]);
+        }
     }
 
     #[test]

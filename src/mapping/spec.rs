@@ -1,8 +1,10 @@
-//! mapping.yaml exactly as written, with the place of everything; the one file here that reads YAML.
+//! mapping.yaml exactly as written, with the place of everything; with `group_spec.rs`, all that reads
+//! YAML here.
 //!
 //! It knows which keys there are and of what kind their values are. What the values mean, and whether they
 //! fit each other, is for `compile.rs`.
 
+use super::group_spec::{self, GroupSpec};
 use super::keys::{self, DIRECTIONS, LENGTH, SOURCES, names};
 use crate::yaml::{self, At, Content, Item, Node, Problems, Section};
 
@@ -85,15 +87,6 @@ pub(super) enum Direction {
     ToScim,
 }
 
-/// One entry of `groups:`.
-#[derive(Debug)]
-pub(super) struct GroupSpec {
-    /// An object id, a name or `*`.
-    pub(super) name: Placed<String>,
-    pub(super) roles: Option<Placed<Vec<Placed<String>>>>,
-    pub(super) group: Option<Placed<Vec<Placed<String>>>>,
-}
-
 /// One entry of `examples:`.
 #[derive(Debug)]
 pub(super) struct ExampleSpec {
@@ -122,7 +115,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Spec> {
         spec.scim = templates(&scim, problems);
     }
     if let Some(item) = section.get("groups") {
-        spec.groups = groups(&item, problems);
+        spec.groups = group_spec::read(&item, problems);
     }
     if let Some(list) = section.get("examples").and_then(|item| item.list(problems)) {
         spec.examples = list.iter().filter_map(|item| example(item, problems)).collect();
@@ -176,7 +169,7 @@ fn field(name: Placed<String>, section: &Section<'_>, problems: &mut Problems) -
     }
 }
 
-fn read_key<'a, T>(
+pub(super) fn read_key<'a, T>(
     section: &Section<'a>,
     name: &str,
     problems: &mut Problems,
@@ -188,7 +181,7 @@ fn read_key<'a, T>(
 }
 
 /// A list, or its only item without the brackets.
-fn one_or_more<'a>(item: &Item<'a>) -> Vec<Item<'a>> {
+pub(super) fn one_or_more<'a>(item: &Item<'a>) -> Vec<Item<'a>> {
     item.list(&mut Problems::default()).unwrap_or_else(|| vec![item.clone()])
 }
 
@@ -205,7 +198,7 @@ fn filled<T>(items: Vec<T>, item: &Item<'_>, problems: &mut Problems) -> Option<
     Some(items)
 }
 
-fn text(item: &Item<'_>, problems: &mut Problems) -> Option<Placed<String>> {
+pub(super) fn text(item: &Item<'_>, problems: &mut Problems) -> Option<Placed<String>> {
     Some(Placed::new(item, item.text(problems)?.to_owned()))
 }
 
@@ -305,42 +298,6 @@ fn templates(scim: &Item<'_>, problems: &mut Problems) -> Vec<(Placed<String>, P
         Some((path, text(&item, problems)?))
     };
     entries.into_iter().filter_map(template).collect()
-}
-
-fn groups(item: &Item<'_>, problems: &mut Problems) -> Vec<GroupSpec> {
-    let entries = item.entries(problems).unwrap_or_default();
-    let group = |(name, at, item): (&str, At, Item<'_>)| {
-        let name = Placed { at, key: item.key.clone(), value: name.to_owned() };
-        if let Content::Text(_) | Content::List(_) = &item.node.value {
-            let message = format!("expected a map, found {}", item.node.kind());
-            let hint = "write `{ roles: [manager] }`, `{ group: [Brand Reviewers] }`, or `{}` for nothing";
-            problems.error(item.at(), &item.key, message).hint(hint);
-            return None;
-        }
-        let section = item.section(&names(keys::GROUP), problems)?;
-        let mut granted = |key| read_key(&section, key, problems, granted);
-        Some(GroupSpec { name, roles: granted("roles"), group: granted("group") })
-    };
-    entries.into_iter().filter_map(group).collect()
-}
-
-/// What a group grants of one kind.
-fn granted(item: &Item<'_>, problems: &mut Problems) -> Option<Vec<Placed<String>>> {
-    let items = one_or_more(item);
-    if items.is_empty() || item.node.value == Content::Null {
-        let message = "nothing is listed here";
-        problems.error(item.at(), &item.key, message).hint("leave the key out if nothing is granted by it");
-        return None;
-    }
-    let text = |item: &Item<'_>| {
-        if let Content::Map(_) = item.node.value {
-            let message = "expected a text, found a map";
-            problems.error(item.at(), &item.key, message).hint("a text with braces needs quotes");
-            return None;
-        }
-        text(item, problems)
-    };
-    Some(items.iter().filter_map(text).collect())
 }
 
 fn example(item: &Item<'_>, problems: &mut Problems) -> Option<ExampleSpec> {

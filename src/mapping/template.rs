@@ -230,6 +230,22 @@ mod tests {
     }
 
     #[test]
+    fn a_text_needs_no_placeholder() {
+        for (text, fixed, expected) in [
+            ("a  b", true, Some("a  b")),
+            ("{{a}}", true, Some("{a}")),
+            ("", true, Some("")),
+            ("x {a}", false, Some("x Jo")),
+            ("x {b}", false, None),
+        ] {
+            let template = Template::parse_text(text, |name| Some(name.to_owned())).unwrap().unwrap();
+            assert_eq!(template.is_fixed(), fixed, "{text}");
+            let made = template.render(|name| (name == "a").then(|| "Jo".to_owned()));
+            assert_eq!(made.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn broken_templates_are_refused() {
         for (template, message) in [
             ("a", "the template has no {placeholder}"),

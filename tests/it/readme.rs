@@ -1,6 +1,6 @@
 //! The manual's promises about the mapping, kept: each row of the table of keys is run.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use ziflow_scim_bridge::mapping::Mapping;
 use ziflow_scim_bridge::scim::resource::Resource;
 use ziflow_scim_bridge::scim::schema::USER_TYPE;
@@ -59,6 +59,35 @@ fn every_row_of_the_manual_is_true() {
             assert_eq!(got.as_ref(), Some(value), "{row:?}");
         }
     }
+}
+
+#[test]
+fn every_row_of_the_manual_about_groups_is_true() {
+    let rows = rows("\n### Groups\n");
+    assert!(rows.len() > 8, "{rows:#?}");
+    for row in rows {
+        let [_, group, entries_of_groups, granted] = row.as_slice() else { panic!("{row:?}") };
+        let text =
+            format!("user:\n  email: {{ from: userName }}\ngroups: {{ {} }}\n", code(entries_of_groups));
+        let (mapping, _) =
+            Mapping::compile(&text).unwrap_or_else(|problems| panic!("{row:?}: {problems:#?}"));
+        let group = entries(code(group));
+        let got = mapping.grants(group["displayName"].as_str().unwrap(), group["externalId"].as_str());
+        let expected = if *granted == "nothing" { Value::Object(Map::new()) } else { entries(code(granted)) };
+        let mut shown = serde_json::to_value(&got).unwrap();
+        shown.as_object_mut().unwrap().retain(|_, items| items != &Value::Array(Vec::new()));
+        assert_eq!((shown, got.is_empty()), (expected, *granted == "nothing"), "{row:?}");
+    }
+}
+
+#[test]
+fn the_groups_of_the_manual_are_accepted() {
+    let (_, section) = README.split_once("\n### Groups\n").unwrap();
+    let example = section.split("```").nth(1).unwrap().strip_prefix("yaml\n").unwrap();
+    let (mapping, warnings) =
+        Mapping::compile(&format!("{example}user:\n  email: {{ from: userName }}\n")).unwrap();
+    assert!(warnings.iter().any(|problem| problem.message.contains("become Ziflow admins")), "{warnings:?}");
+    assert_eq!(mapping.grants("Anything", None).group, ["Anything"]);
 }
 
 #[test]

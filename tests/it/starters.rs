@@ -19,7 +19,7 @@ fn starters() -> Vec<(PathBuf, String)> {
     let mappings = paths.filter(|path| path.extension().is_some_and(|ending| ending == "yaml"));
     let mut starters: Vec<_> = mappings.map(read).collect();
     starters.sort();
-    assert!(starters.len() >= 5, "{starters:?}");
+    assert!(starters.len() >= 6, "{starters:?}");
     starters
 }
 
@@ -42,6 +42,36 @@ fn every_starter_keeps_its_promises() {
         assert!(text.starts_with("# yaml-language-server: $schema=./mapping.schema.json\n"), "{name}");
         assert!(text.contains(&format!("\n# {name}: ")) && text.contains("\n# In Entra"), "{name}");
     }
+}
+
+#[test]
+fn the_starter_for_groups_grants_what_it_says() {
+    let (path, text) =
+        starters().into_iter().find(|(path, _)| path.ends_with("config/examples/groups.yaml")).unwrap();
+    let (mapping, _) = Mapping::compile(&text).unwrap();
+    for (name, id, expected) in [
+        (
+            "Any name",
+            Some("6f0d1c9e-0000-4000-8000-2b7d5e3a9c11"),
+            json!({"roles": ["manager"], "group": []}),
+        ),
+        ("Ziflow Billing", None, json!({"roles": ["billing"], "group": []})),
+        ("brand reviewers", Some("x"), json!({"roles": [], "group": ["Brand Reviewers"]})),
+        ("Ziflow Everybody", None, json!({"roles": [], "group": []})),
+        ("Design", None, json!({"roles": [], "group": ["Design"]})),
+    ] {
+        let got = serde_json::to_value(mapping.grants(name, id)).unwrap();
+        assert_eq!(got, expected, "{}: {name} {id:?}", path.display());
+    }
+
+    // The line about administrators, without the mark of a comment.
+    let lines: Vec<&str> = text.lines().filter(|line| line.ends_with(": { roles: [admin] }")).collect();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    let (mapping, warnings) = Mapping::compile(&text.replace(line, &line.replace("  #   ", "  "))).unwrap();
+    let told: Vec<&str> = warnings.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(told, ["members of this group become Ziflow admins"]);
+    let id = line.trim_start_matches([' ', '#']).split(':').next();
+    assert_eq!(mapping.grants("Any name", id).roles, ["admin"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
