@@ -152,15 +152,15 @@ fn placeholder(name: &str, spec: &Placed<String>, problems: &mut Problems) -> Op
 fn lite_users(specs: &[GroupSpec], fields: &[FieldMapping], problems: &mut Problems) {
     let mapped = fields.iter().any(|mapping| mapping.field == Field::Roles && gives_others(mapping));
     let lite = |role: &&Placed<String>| is(LITE_USER, role);
+    let others = specs.iter().find(|spec| roles(spec).any(|role| !lite(&role)));
+    let source = match others {
+        _ if mapped => "`user.roles`".to_owned(),
+        Some(other) => format!("the group at line {}", other.name.at.line),
+        None => return,
+    };
     // Beside another role in one declaration, it has been reported.
     let alone = |spec: &&GroupSpec| roles(spec).all(|role| lite(&role));
     for role in specs.iter().filter(alone).flat_map(roles) {
-        let others = specs.iter().find(|other| roles(other).any(|role| !lite(&role)));
-        let source = match others {
-            _ if mapped => "`user.roles`".to_owned(),
-            Some(other) => format!("the group at line {}", other.name.at.line),
-            None => continue,
-        };
         let message = format!("`lite_user` excludes every other role, and {source} can give others");
         problems
             .warning(role.at, &role.key, message)

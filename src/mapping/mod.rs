@@ -1,9 +1,9 @@
 //! The mapping: how people in Entra become people in Ziflow, and back. Pure: it is handed text and values.
 //!
 //! `spec` is mapping.yaml as written, `compile` makes a [`Mapping`] of it or tells every problem, `apply`
-//! goes from SCIM to Ziflow, `merge` shows Ziflow in SCIM. A `Mapping` that exists is valid: nothing about
-//! the file is checked later. It decides neither what is written, which is the bridge's plan, nor who may be
-//! touched.
+//! goes from SCIM to Ziflow, `merge` shows Ziflow in SCIM, `groups` says what membership in a group grants. A
+//! `Mapping` that exists is valid: nothing about the file is checked later. It decides neither what is written,
+//! which is the bridge's plan, nor who may be touched.
 
 pub mod apply;
 mod backwards;

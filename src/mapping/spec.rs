@@ -1,5 +1,4 @@
-//! mapping.yaml exactly as written, with the place of everything; with `group_spec.rs`, all that reads
-//! YAML here.
+//! mapping.yaml exactly as written, with the place of everything. Only this file and the one for groups read YAML here.
 //!
 //! It knows which keys there are and of what kind their values are. What the values mean, and whether they
 //! fit each other, is for `compile.rs`.
