@@ -1,6 +1,7 @@
 //! Drift: people whose state in Ziflow differs from what Entra last wrote, because somebody changed them there by hand,
-//! or Ziflow did so itself. Nothing is changed.
+//! Ziflow did so itself, or what their groups grant is still to be applied. Nothing is changed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub struct Drifted {
 /// One thing in which they do.
 #[derive(Debug)]
 pub struct Difference {
-    /// The Ziflow field; `user` when Ziflow has no such person any more.
+    /// The Ziflow field; `user` when Ziflow has no such person any more, `grants` while what their groups grant waits.
     pub field: &'static str,
     /// What follows from what Entra wrote.
     pub entra: Value,
@@ -58,11 +59,21 @@ impl Bridge {
         let known = known.into_iter().map(|(id, email)| Known { id, email }).collect();
         let snapshot = self.walked(known, deadline).await?;
         let mapping = self.mapping_in_force();
+        let mut waiting: BTreeMap<_, _> = self.store.grants_waiting().await?.into_iter().collect();
         let mut drift = Drift { compared: ids.len(), people: Vec::new() };
         for ids in ids.chunks(AT_ONCE) {
-            let rows = self.store.people(ids.to_vec()).await?;
-            drift.people.extend(rows.iter().filter_map(|row| drifted(&mapping.mapping, row, &snapshot)));
+            for row in self.store.people(ids.to_vec()).await? {
+                let mut person = drifted(&mapping.mapping, &row, &snapshot);
+                person.differences.extend(waiting.remove(&row.id).map(not_applied));
+                drift.people.extend(Some(person).filter(|person| !person.differences.is_empty()));
+            }
         }
+        // Members whom Entra has never written themselves.
+        drift.people.extend(waiting.into_iter().map(|(id, error)| {
+            let user = snapshot.slot(&id).and_then(|slot| snapshot.person(slot));
+            let user_name = user.map(|user| user.email).unwrap_or_default();
+            Drifted { id, user_name, differences: vec![not_applied(error)] }
+        }));
         Ok(drift)
     }
 
@@ -80,7 +91,13 @@ impl Bridge {
     }
 }
 
-fn drifted(mapping: &Mapping, row: &Person, snapshot: &Snapshot) -> Option<Drifted> {
+/// What somebody's groups grant and Ziflow does not have yet.
+fn not_applied(error: Option<String>) -> Difference {
+    let why = error.unwrap_or_else(|| "not applied yet".to_owned());
+    Difference { field: "grants", entra: json!("waiting"), ziflow: json!(why) }
+}
+
+fn drifted(mapping: &Mapping, row: &Person, snapshot: &Snapshot) -> Drifted {
     let stored = Resource::from_stored(row.resource.clone());
     let user = snapshot.slot(&row.id).and_then(|slot| snapshot.person(slot));
     let differences = match &user {
@@ -89,7 +106,7 @@ fn drifted(mapping: &Mapping, row: &Person, snapshot: &Snapshot) -> Option<Drift
     };
     let user_name = stored.as_map().get("userName").and_then(Value::as_str).map(str::to_owned);
     let user_name = user_name.or_else(|| key(row, USER_NAME)).unwrap_or_default();
-    (!differences.is_empty()).then(|| Drifted { id: row.id.clone(), user_name, differences })
+    Drifted { id: row.id.clone(), user_name, differences }
 }
 
 fn differences(mapping: &Mapping, row: &Person, stored: &Resource, user: &User) -> Vec<Difference> {

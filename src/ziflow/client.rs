@@ -408,6 +408,8 @@ impl Client {
             400 | 403 | 409 | 422 if self.sender.speaks_of_seats(&message) => Error::NoSeat { message },
             400 | 422 => Error::Refused { message },
             409 => Error::Conflict { message },
+            // A web page speaks for a gateway on the way, not for Ziflow.
+            403 if answer.is_html() => self.puzzled(what, answer),
             403 => match self.prove(call).await {
                 Ok(()) => Error::Refused { message },
                 Err(error) => error,

@@ -186,7 +186,7 @@ fn table() -> Vec<Row> {
             "RBBBBBBBBBBBBB", "BBBBBBBBBBBBBB", "RRRRRRRR", "RRRRRRRR", ".BBBBBBB", "UUUUUUUU",
         ]),
         row("403 html", || Fault::status_with(StatusCode::FORBIDDEN, Shape::Html), &[
-            "RBBBBBBBBBBBBB", "BBBBBBBBBBBBBB",
+            "BBBBBBBBBBBBBB", "BBBBBBBBBBBBBB",
         ]),
         row("400", || Fault::status(StatusCode::BAD_REQUEST), &[
             "Ri...BB.......", "BBBBBBBBBBBBBB", "RRRRRRRR", "RRRRRRRR", ".BBBBBBB", "UUUUUUUU",

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use ziflow_scim_bridge::simulator::{Fault, Simulator};
 
-use crate::harness::{Answer, Bridge, Folder, encoded, in_ziflow, person, ziflow};
+use crate::harness::{Answer, Bridge, Folder, command, encoded, in_ziflow, person, ziflow};
 
 const MANAGERS: &str = "6f0d1c9e-0000-4000-8000-2b7d5e3a9c11";
 const ADMINS: &str = "6f0d1c9e-0000-4000-8000-2b7d5e3a9c22";
@@ -568,5 +568,29 @@ async fn a_bulk_request_makes_a_group_of_people_it_makes() {
     assert_eq!(members(&bridge, id).await.len(), 1);
     settled(&bridge).await;
     assert_eq!(place.roles("a"), ["manager", "user"]);
+    bridge.stop().await;
+}
+
+/// Whoever waits for what their groups grant is in the report, with the reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_drift_report_tells_who_waits() {
+    let place = Place::new(&[("group_strings", "known_only")]).await;
+    let bridge = place.bridge().await;
+    let a = create(&bridge, "a").await;
+    let reviewers = make(&bridge, "Brand Reviewers", "r").await;
+    add(&bridge, &reviewers, &[&a]).await;
+    bridge.line("what this person's groups grant could not be applied").await;
+    let (base_url, mapping) = (place.ziflow.base_url(), place.folder.path().join("mapping.yaml"));
+    let variables = [
+        ("BRIDGE_ZIFLOW__BASE_URL", base_url.as_str()),
+        ("BRIDGE_ZIFLOW__API_KEY", place.ziflow.key()),
+        ("BRIDGE_STORE__URL", &format!("sqlite:{}", place.folder.path().join("store.db").display())),
+        ("BRIDGE_MAPPING__FILE", mapping.to_str().unwrap()),
+    ];
+    let told = command(&["report", "drift", "--format", "json"], &variables).output().unwrap();
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["people"][0]["differences"][0]["field"], "grants", "{told}");
+    let why = told["people"][0]["differences"][0]["ziflow"].as_str().unwrap();
+    assert!(why.contains("Ziflow refuses the values"), "{why}");
     bridge.stop().await;
 }
