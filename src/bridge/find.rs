@@ -136,7 +136,8 @@ impl Users<'_> {
             self.rise(&user).await?;
         }
         let groups = self.groups_of(id).await?;
-        Ok(Seen { fresh: self.call.made() > calls, ..self.merge(user, row, groups) })
+        let seen = Seen { fresh: self.call.made() > calls, ..self.merge(user, row, groups) };
+        self.with_claim(seen).await
     }
 
     /// A person whom the store knows.
@@ -156,7 +157,18 @@ impl Users<'_> {
         }
         let row = self.bridge.store.person(&user.id).await?;
         let groups = self.groups_of(&user.id).await?;
-        Ok(self.merge(user, row, groups))
+        self.with_claim(self.merge(user, row, groups)).await
+    }
+
+    /// What was about to be given when an answer got lost counts as given.
+    async fn with_claim(&self, mut seen: Seen) -> Result<Seen, Error> {
+        let claim = self.bridge.store.claim_of(&seen.user.id).await?;
+        if let Some(claim) = claim.and_then(|claim| serde_json::from_value(claim).ok()) {
+            let mut given = seen.state.given();
+            given.add(&claim);
+            seen.state.set_given(given);
+        }
+        Ok(seen)
     }
 
     async fn groups_of(&self, id: &str) -> Result<Vec<Group>, Error> {

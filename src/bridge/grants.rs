@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::bridge::groups::granted;
@@ -19,7 +19,8 @@ use crate::mapping::apply::Wanted;
 use crate::mapping::groups::Grants;
 use crate::scim::error::Error;
 use crate::scim::version::Conditions;
-use crate::store::groups::{Backlog, Change, Due, Edit, Group};
+use crate::store::Person;
+use crate::store::groups::{Backlog, Due, Edit, Group};
 use crate::ziflow::error::Error as Upstream;
 use crate::ziflow::model::{Field, FieldValue, Fields, User};
 use crate::ziflow::transport::Call;
@@ -29,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When the queue is looked at without being told.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// After trouble that is nobody's own, the next one waits so long.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What has failed is tried again after so many seconds, then twice as many, and at the most so many.
 const FIRST_RETRY: i64 = 5;
@@ -73,8 +77,7 @@ impl Bridge {
             if grants != group.grants {
                 info!(id = group.id, "this group grants something else from now on");
                 let group = Group { grants, ..group };
-                let no_change: Vec<Change> = Vec::new();
-                let edit = Edit { group, members: no_change, now: jiff::Timestamp::now().as_second() };
+                let edit = Edit { group, members: Vec::new(), now: jiff::Timestamp::now().as_second() };
                 self.store.edit_group(edit).await?;
             }
         }
@@ -97,12 +100,18 @@ impl Bridge {
             call: Call::in_the_background(Instant::now() + PATIENCE),
             conditions: Conditions::default(),
         };
-        let settled = match users.apply_grants_of(&due.id).await {
+        let outcome = users.apply_grants_of(&due.id).await;
+        let in_trouble = outcome.as_ref().is_err_and(|error| error.retry_after.is_some());
+        let settled = match outcome {
             Ok(()) => self.store.settle_grants(due).await,
             Err(error) => self.postpone(due, &error).await,
         };
         if let Err(error) = settled {
             warn!(%error, "the queue of grants cannot be written");
+        }
+        if in_trouble {
+            // It is Ziflow's or the bridge's trouble rather than the person's: the next one would meet it as well.
+            sleep(PAUSE).await;
         }
         true
     }
@@ -177,9 +186,36 @@ impl Users<'_> {
         if fields.is_empty() && given == seen.state.given() {
             return Ok(());
         }
-        let user = self.write_lists(&seen, &fields).await?;
-        let after = seen.shown.clone();
-        self.keep(&seen, &after, user, given).await.map(drop)
+        match self.write(&seen, &fields, &given).await? {
+            Ok(user) => self.keep_given(&mut seen, user, given).await,
+            // One update for each list, so that a group text which Ziflow does not know keeps nobody from their roles.
+            Err(Upstream::Refused { .. } | Upstream::Conflict { .. }) if fields.len() > 1 => {
+                for (field, value) in fields {
+                    let mut part = seen.state.given();
+                    part.by_mapping.set(field, given.by_mapping.get(field).to_vec());
+                    part.by_groups.set(field, given.by_groups.get(field).to_vec());
+                    let user = self.write(&seen, &Fields::from([(field, value)]), &part).await??;
+                    self.keep_given(&mut seen, user, part).await?;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Remembers who has given what. What Entra wrote stays as it was.
+    async fn keep_given(&self, seen: &mut Seen, user: User, given: Given) -> Result<(), Error> {
+        let Some(row) = seen.row.clone() else {
+            let shown = seen.shown.clone();
+            *seen = self.keep(seen, &shown, user, given).await?;
+            return Ok(());
+        };
+        seen.user = user;
+        seen.state.set_given(given);
+        let row = Person { state: json!(seen.state), ..row };
+        self.bridge.store.put(row.clone(), None).await?;
+        seen.row = Some(row);
+        Ok(())
     }
 
     /// What the mapping and the groups together want of each list, where groups have or had a word in it.
@@ -195,23 +231,6 @@ impl Users<'_> {
             (*field, Wanted::Set(FieldValue::List(mapped)))
         };
         LISTS.iter().filter(concerned).map(wanted).collect()
-    }
-
-    /// One update; where Ziflow refuses it, one for each list, so that a group text which it does not know keeps nobody
-    /// from their roles.
-    async fn write_lists(&self, seen: &Seen, fields: &Fields) -> Result<User, Error> {
-        if fields.is_empty() {
-            return Ok(seen.user.clone());
-        }
-        match self.bridge.update(&self.call, &seen.user, fields).await {
-            Err(Upstream::Refused { .. } | Upstream::Conflict { .. }) if fields.len() > 1 => {}
-            other => return Ok(other?),
-        }
-        let mut user = seen.user.clone();
-        for (field, value) in fields {
-            user = self.bridge.update(&self.call, &user, &Fields::from([(*field, value.clone())])).await?;
-        }
-        Ok(user)
     }
 
     /// Plans what is wanted, groups included. What groups grant counts for the lists that are wanted at all.

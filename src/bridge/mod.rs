@@ -119,10 +119,19 @@ struct State {
 }
 
 /// What the bridge itself has put into a person's lists, by its source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Given {
     by_mapping: Granted,
     by_groups: Granted,
+}
+
+impl Given {
+    /// Both together.
+    fn add(&mut self, other: &Self) {
+        self.by_mapping.add(&other.by_mapping);
+        self.by_groups.add(&other.by_groups);
+    }
 }
 
 impl State {
@@ -133,6 +142,11 @@ impl State {
 
     fn given(&self) -> Given {
         Given { by_mapping: self.granted.clone(), by_groups: self.granted_by_groups.clone() }
+    }
+
+    fn set_given(&mut self, given: Given) {
+        self.granted = given.by_mapping;
+        self.granted_by_groups = given.by_groups;
     }
 }
 

@@ -26,7 +26,7 @@ use crate::scim::schema::USER_TYPE;
 use crate::scim::version::Conditions;
 use crate::store::{Person, Tombstone};
 use crate::ziflow::error::Error as Upstream;
-use crate::ziflow::model::{Field, User};
+use crate::ziflow::model::{Field, Fields, User};
 use crate::ziflow::rehearsal;
 
 /// How long a rename waits for a create of the same name.
@@ -229,11 +229,7 @@ impl Users<'_> {
         if disables(&fields) {
             self.brake(&seen.user.id).await?;
         }
-        let user = if fields.is_empty() {
-            seen.user.clone()
-        } else {
-            self.bridge.update(&self.call, &seen.user, &fields).await?
-        };
+        let user = self.write(&seen, &fields, &given).await??;
         let returns = user.active && !seen.user.active;
         let kept = self.keep(&seen, after, user, given).await?;
         if returns && !kept.groups.is_empty() {
@@ -243,6 +239,33 @@ impl Users<'_> {
             self.bridge.grants_due.notify_one();
         }
         Ok(kept)
+    }
+
+    /// Updates the person, having noted what they are about to be given: should the answer get lost, it must not look as if
+    /// somebody had given it by hand, for then nobody would take it away.
+    pub(super) async fn write(
+        &self,
+        seen: &Seen,
+        fields: &Fields,
+        given: &Given,
+    ) -> Result<Result<User, Upstream>, Error> {
+        if fields.is_empty() {
+            return Ok(Ok(seen.user.clone()));
+        }
+        let id = &seen.user.id;
+        let claims = fields.keys().any(|field| field.is_list()) && *given != seen.state.given();
+        if claims {
+            self.bridge.store.claim(id, json!(given)).await?;
+        }
+        let written = self.bridge.update(&self.call, &seen.user, fields).await;
+        let refused = matches!(
+            written,
+            Err(Upstream::Refused { .. } | Upstream::Conflict { .. } | Upstream::NoSeat { .. })
+        );
+        if claims && refused {
+            self.bridge.store.drop_claim(id).await?;
+        }
+        Ok(written)
     }
 
     /// Puts into the store what Entra wrote and what is to be remembered about it.

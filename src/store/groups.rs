@@ -33,6 +33,10 @@ pub(super) const TABLES: &str = "
         error TEXT
     ) STRICT;
     CREATE INDEX grants_due_by_due ON grants_due (due);
+    CREATE TABLE claims (
+        id TEXT PRIMARY KEY,
+        given TEXT NOT NULL
+    ) STRICT;
 ";
 
 /// A group, without its members.
@@ -292,6 +296,28 @@ pub(super) fn delete(connection: &mut Connection, id: &str, now: i64) -> Result<
 pub(super) fn forget_person(transaction: &Transaction<'_>, id: &str) -> Result<(), Error> {
     transaction.execute("DELETE FROM members WHERE id = ?1", [id])?;
     transaction.execute("DELETE FROM grants_due WHERE id = ?1", [id])?;
+    transaction.execute("DELETE FROM claims WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+/// What is about to be given to somebody, noted before it is: an answer that gets lost must not make it look as if
+/// somebody had given it by hand.
+pub(super) fn claim(connection: &Connection, id: &str, given: &Value) -> Result<(), Error> {
+    connection.execute(
+        "INSERT OR REPLACE INTO claims (id, given) VALUES (?1, ?2)",
+        params![id, given.to_string()],
+    )?;
+    Ok(())
+}
+
+pub(super) fn claim_of(connection: &Connection, id: &str) -> Result<Option<Value>, Error> {
+    let mut statement = connection.prepare_cached("SELECT given FROM claims WHERE id = ?1")?;
+    let given: Option<String> = statement.query_row([id], |row| row.get(0)).optional()?;
+    Ok(given.map(|given| serde_json::from_str(&given)).transpose()?)
+}
+
+pub(super) fn drop_claim(connection: &Connection, id: &str) -> Result<(), Error> {
+    connection.execute("DELETE FROM claims WHERE id = ?1", [id])?;
     Ok(())
 }
 

@@ -279,6 +279,23 @@ impl Store {
         self.run(move |connection| groups::delete(connection, &id, now)).await
     }
 
+    /// Notes what is about to be given to somebody; it holds until the person is put.
+    pub async fn claim(&self, id: &str, given: Value) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.run(move |connection| groups::claim(connection, &id, &given)).await
+    }
+
+    pub async fn claim_of(&self, id: &str) -> Result<Option<Value>, Error> {
+        let id = id.to_owned();
+        self.run(move |connection| groups::claim_of(connection, &id)).await
+    }
+
+    /// It has not been given after all.
+    pub async fn drop_claim(&self, id: &str) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.run(move |connection| groups::drop_claim(connection, &id)).await
+    }
+
     /// What this person's groups grant is to be looked at.
     pub async fn enqueue_grants(&self, id: &str, now: i64) -> Result<(), Error> {
         let id = id.to_owned();

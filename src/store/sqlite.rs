@@ -249,6 +249,8 @@ pub(super) fn put(connection: &mut Connection, person: &Person, settles: Option<
             [kind, value, &person.id],
         )?;
     }
+    // What was claimed stands in the person's state now.
+    groups::drop_claim(&transaction, &person.id)?;
     if let Some(email) = settles {
         transaction.execute("DELETE FROM intents WHERE email = ?1", [email])?;
     }

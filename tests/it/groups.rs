@@ -594,3 +594,42 @@ async fn the_drift_report_tells_who_waits() {
     assert!(why.contains("Ziflow refuses the values"), "{why}");
     bridge.stop().await;
 }
+
+/// A role whose giving got lost on the way back is still the bridge's: it goes when the membership does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_whose_answer_got_lost_is_not_taken_for_given_by_hand() {
+    let place = Place::new(&[]).await;
+    // No second look either: Ziflow is gone for a while right after it has acted.
+    let lost = || {
+        place.ziflow.inject(Fault::apply_then_drop().method(Method::PUT).times(1));
+        place
+            .ziflow
+            .inject(Fault::status(StatusCode::SERVICE_UNAVAILABLE).method(Method::GET).skip(1).times(6));
+    };
+    let bridge = place.bridge_with(&[("BRIDGE_RATE_LIMIT__RETRIES", "0")]).await;
+    let a = create(&bridge, "a").await;
+    let managers = make(&bridge, "M", MANAGERS).await;
+    lost();
+    add(&bridge, &managers, &[&a]).await;
+    bridge.line("what this person's groups grant could not be applied").await;
+    assert_eq!(place.roles("a"), ["manager", "user"]);
+    bridge.kill();
+    place.ziflow.clear_faults();
+    let bridge = place.bridge_with(&[("BRIDGE_RATE_LIMIT__RETRIES", "0")]).await;
+    settled(&bridge).await;
+    remove(&bridge, &managers, &[&a]).await;
+    settled(&bridge).await;
+    assert_eq!(place.roles("a"), ["user"]);
+
+    // The same for a role that the mapping gives.
+    let role =
+        |name: &str| json!([{"op": "Replace", "path": "roles", "value": [{"value": name, "primary": true}]}]);
+    lost();
+    bridge.patch(&a, role("Ziflow Billing")).await.expect(503);
+    assert_eq!(place.roles("a"), ["billing", "user"]);
+    place.ziflow.clear_faults();
+    bridge.patch(&a, role("Ziflow Billing")).await.expect(200);
+    bridge.patch(&a, role("Ziflow User")).await.expect(200);
+    assert_eq!(place.roles("a"), ["user"]);
+    bridge.stop().await;
+}
