@@ -4,13 +4,14 @@
 
 use http::{Method, Uri};
 use libfuzzer_sys::fuzz_target;
-use serde_json::Value;
+use serde_json::{Value, json};
 use ziflow_scim_bridge::scim::filter::Limits;
+use ziflow_scim_bridge::scim::members;
 use ziflow_scim_bridge::scim::patch::Patch;
 use ziflow_scim_bridge::scim::resource::{Meta, Resource};
-use ziflow_scim_bridge::scim::schema::USER_TYPE;
-use ziflow_scim_bridge::server::json;
-use ziflow_scim_bridge::server::route::{Operation, route};
+use ziflow_scim_bridge::scim::schema::{GROUP_TYPE, USER_TYPE};
+use ziflow_scim_bridge::server::json as strict;
+use ziflow_scim_bridge::server::route::{Kind, Operation, route};
 
 const PERSON: &str = include_str!("../person.json");
 
@@ -25,20 +26,32 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     assert!(!operation.name().is_empty());
-    let Ok(body) = json::parse(lines.next().unwrap_or_default()) else { return };
+    let Ok(body) = strict::parse(lines.next().unwrap_or_default()) else { return };
     match operation {
-        Operation::CreateUser(projection) | Operation::ReplaceUser { projection, .. } => {
-            let Ok((resource, _)) = Resource::from_body(body, &USER_TYPE) else { return };
-            let read = Resource::from_body(resource.clone().into_json(), &USER_TYPE);
+        Operation::Create(kind, projection) | Operation::Replace { kind, projection, .. } => {
+            let rt = kind.resource_type();
+            // What names the members of a group is read before the rest, and both must agree that it can be read.
+            let members = members::in_body(&body);
+            let Ok((resource, _)) = Resource::from_body(body, rt) else { return };
+            if let (Kind::Group, Ok(Some(members))) = (kind, members) {
+                assert!(members.iter().all(|id| !id.is_empty()));
+            }
+            let read = Resource::from_body(resource.clone().into_json(), rt);
             let read = read.unwrap_or_else(|error| panic!("{:?}: {error}", resource.as_map())).0;
             assert_eq!(core(&read), core(&resource));
-            let shown = resource.representation(&USER_TYPE, &Meta::default());
-            assert!(projection.apply(shown, &USER_TYPE).is_object());
+            let shown = resource.representation(rt, &Meta::default());
+            assert!(projection.apply(shown, rt).is_object());
         }
-        Operation::PatchUser { .. } => {
+        Operation::Patch { kind: Kind::User, .. } => {
             let Ok(patch) = Patch::parse(body, &USER_TYPE) else { return };
             let person = Resource::from_part(serde_json::from_str(PERSON).unwrap(), &USER_TYPE).unwrap().0;
             drop(patch.apply(&person));
+        }
+        Operation::Patch { kind: Kind::Group, .. } => {
+            let Ok(patch) = Patch::parse(body, &GROUP_TYPE) else { return };
+            let Ok((rest, _members)) = patch.split_members() else { return };
+            let group = json!({"displayName": "Design", "externalId": "1"});
+            drop(rest.apply(&Resource::from_part(group, &GROUP_TYPE).unwrap().0));
         }
         _ => {}
     }
