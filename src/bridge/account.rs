@@ -44,12 +44,12 @@ impl Bridge {
     /// Makes sure that the store is the account's whose key is in use. That costs the call that shows that address and
     /// key are right, sometimes one more, and nothing afterwards until the key changes.
     pub async fn recognise_account(&self, call: &Call) -> Result<(), Unrecognised> {
-        if let Some(known) = self.account_in_use() {
+        if let Some(known) = self.account_in_use(call) {
             return known;
         }
         let late = || Unrecognised::Trouble(late());
         let _turn = timeout_at(call.deadline(), self.recognising.lock()).await.map_err(|_elapsed| late())?;
-        if let Some(known) = self.account_in_use() {
+        if let Some(known) = self.account_in_use(call) {
             return known;
         }
         let (key, shown) = self
@@ -63,7 +63,7 @@ impl Bridge {
             error!("{reason}");
         }
         *self.account.lock().unwrap_or_else(PoisonError::into_inner) = Account { key: Some(key), foreign };
-        self.account_in_use().unwrap_or_else(|| Err(late()))
+        self.account_in_use(call).unwrap_or_else(|| Err(late()))
     }
 
     /// The same until a deadline, for the log before Entra asks.
@@ -73,17 +73,21 @@ impl Bridge {
 
     /// Why the store is not the account's whose key is in use, if that is known to be so.
     pub(super) fn foreign_account(&self) -> Option<String> {
-        match self.account_in_use() {
-            Some(Err(Unrecognised::Foreign(reason))) => Some(reason),
-            _ => None,
-        }
+        self.known_account().and_then(|(_, foreign)| foreign)
     }
 
-    /// None while nothing is known about the key in use.
-    fn account_in_use(&self) -> Option<Result<(), Unrecognised>> {
+    /// None while nothing is known about the key in use. Whoever goes on does so with this key or not at all: the next
+    /// one may be another account's.
+    fn account_in_use(&self, call: &Call) -> Option<Result<(), Unrecognised>> {
+        let (key, foreign) = self.known_account()?;
+        call.keep_to(key);
+        Some(foreign.map_or(Ok(()), |reason| Err(Unrecognised::Foreign(reason))))
+    }
+
+    fn known_account(&self) -> Option<(KeyNumber, Option<String>)> {
         let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = account.key == Some(self.directory.client().key_number());
-        known.then(|| account.foreign.clone().map_or(Ok(()), |reason| Err(Unrecognised::Foreign(reason))))
+        let key = account.key.filter(|key| *key == self.directory.client().key_number())?;
+        Some((key, account.foreign.clone()))
     }
 
     /// Why the store is not the account's, if that is so. Nothing is stamped.

@@ -245,7 +245,7 @@ impl Users<'_> {
 
     /// Ziflow has the person, and the bridge made them: what is left is `active` and the store.
     async fn settle(&self, creation: &Creation, user: User) -> Result<Seen, Error> {
-        self.bridge.directory.wrote(&self.call, &user, &Fields::new());
+        self.bridge.directory.wrote(&self.call, &user, &user);
         let _lock = self.bridge.locks.take(&user.id, self.call.deadline()).await?;
         let off = FieldValue::Boolean(false);
         let user = if creation.fields.get(&Field::Active) == Some(&off) && user.active {

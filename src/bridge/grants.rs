@@ -149,10 +149,10 @@ impl Bridge {
     }
 
     /// How many people wait for what their groups grant, how many of them have failed, and for how many seconds the first
-    /// has waited.
-    pub async fn grants_waiting(&self) -> (u32, u32, i64) {
-        let Backlog { waiting, failing, oldest, .. } = self.store.grants_backlog().await.unwrap_or_default();
-        (waiting, failing, oldest.map_or(0, |oldest| jiff::Timestamp::now().as_second() - oldest))
+    /// has waited. None when the store cannot tell.
+    pub async fn grants_waiting(&self) -> Option<(u32, u32, i64)> {
+        let Backlog { waiting, failing, oldest, .. } = self.store.grants_backlog().await.ok()?;
+        Some((waiting, failing, oldest.map_or(0, |oldest| jiff::Timestamp::now().as_second() - oldest)))
     }
 }
 

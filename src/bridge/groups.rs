@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tracing::warn;
@@ -27,9 +26,6 @@ const GENERATION: u64 = 1;
 
 /// So many unknown members are named in a refusal.
 const NAMED: usize = 5;
-
-/// A list of everybody that is older is read anew before somebody is called unknown.
-const YOUNG: Duration = Duration::from_secs(5);
 
 /// What a SCIM request about groups may do.
 #[derive(Debug)]
@@ -246,9 +242,6 @@ impl Groups<'_> {
         if !strangers.is_empty() {
             self.0.bridge.recognise_account(&self.0.call).await?;
             strangers = self.not_listed(strangers).await?;
-            if !strangers.is_empty() && self.0.bridge.directory.forget_older(YOUNG) {
-                strangers = self.not_listed(strangers).await?;
-            }
         }
         if strangers.is_empty() {
             return Ok(());

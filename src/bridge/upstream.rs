@@ -21,7 +21,6 @@ impl Bridge {
                 // A whole person sent back must be today's, or somebody else's change would be undone, and must
                 // hold what was written a moment ago, or Ziflow's delay would undo that.
                 let today = self.today(call, &before.id, &before.email).await?;
-                let today = today.with(&self.directory.written_lately(&before.id));
                 let body = whole(&today, fields);
                 (today, body)
             }
@@ -40,7 +39,7 @@ impl Bridge {
         };
         let after = self.restore_what_was_lost(call, &before, fields, after).await?;
         confirm_active(fields, &after)?;
-        self.directory.wrote(call, &after, fields);
+        self.directory.wrote(call, &before, &after);
         Ok(after)
     }
 
@@ -68,7 +67,7 @@ impl Bridge {
     ) -> Result<User, Error> {
         let written = self.directory.client().update(call, &before.id, body).await;
         // Whatever came back, what is kept about this person may be out of date.
-        self.directory.forget(&before.id);
+        self.directory.writing(&before.id);
         let unconfirmed = match written {
             Ok(Written::User(after)) => return Ok(*after),
             Ok(Written::Unseen) => None,

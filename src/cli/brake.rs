@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::bridge::brake::{RELEASE, brake_of};
-use crate::cli::{CONFIG, ConfigFile, FAILED, Format, failed, show};
-use crate::config::Settings;
+use crate::cli::{CONFIG, FAILED, Format, Reporting, environment, failed, show};
+use crate::config;
 use crate::store::{Brake, Store};
 
 #[derive(Args, Debug)]
@@ -20,46 +20,36 @@ pub(super) struct Command {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Tell whether it has tripped; exit code 1 if so
-    Status(Options),
+    Status(Reporting),
     /// Let it go, and count from nothing again
-    Release(Options),
-}
-
-#[derive(Args, Debug)]
-struct Options {
-    #[command(flatten)]
-    config: ConfigFile,
-    /// How to report
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    Release(Reporting),
 }
 
 impl Command {
     /// 0: free, or released; 1: tripped, or the store cannot be used; 78: settings that cannot be used.
     pub(super) async fn run(&self) -> ExitCode {
         let (Action::Status(options) | Action::Release(options)) = &self.action;
-        let settings = match options.config.load(None) {
-            Ok(settings) => settings,
+        let (location, most) = match config::load_brake(options.config.path().as_deref(), environment()) {
+            Ok(found) => found,
             Err(reports) => {
                 show(&reports);
                 return CONFIG.into();
             }
         };
-        let store = match Store::open_beside(&settings.store) {
+        let store = match Store::open_beside(&location) {
             Ok(store) => store,
             Err(error) => return failed(&error.to_string()),
         };
         let done = match &self.action {
-            Action::Status(_) => status(&store, &settings, options.format).await,
+            Action::Status(_) => status(&store, most, options.format).await,
             Action::Release(_) => release(&store, options.format).await,
         };
         done.unwrap_or_else(|error| failed(&error.to_string()))
     }
 }
 
-async fn status(store: &Store, settings: &Settings, format: Format) -> Result<ExitCode, crate::store::Error> {
+async fn status(store: &Store, most: u32, format: Format) -> Result<ExitCode, crate::store::Error> {
     let Brake { since, taken } = brake_of(store).await?;
-    let most = settings.policy.max_deactivations_per_hour;
     match format {
         Format::Json => {
             println!("{}", json!({"tripped": since.is_some(), "since": since, "taken": taken, "most": most}));

@@ -86,6 +86,16 @@ struct ConfigFile {
     config: Option<PathBuf>,
 }
 
+/// Which settings, and how to report.
+#[derive(Args, Debug)]
+struct Reporting {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// How to report
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
 impl ConfigFile {
     fn path(&self) -> Option<PathBuf> {
         let usual = || Some(PathBuf::from(config::DEFAULT_FILE)).filter(|path| path.exists());

@@ -35,6 +35,8 @@ pub(super) struct Reloader {
     fixed: Fixed,
     api_key: SecretString,
     api_key_file: Option<PathBuf>,
+    /// A key that could not be taken over, so that this is told once.
+    passed_over: Option<SecretString>,
     key_user: Option<String>,
     watch: Option<Watch>,
     bridge: Arc<Bridge>,
@@ -69,6 +71,7 @@ impl Reloader {
             fixed: settings.fixed.clone(),
             api_key: settings.connection.api_key.clone(),
             api_key_file: settings.api_key_file.clone(),
+            passed_over: None,
             key_user: settings.bridge.key_user_email.clone(),
             watch: settings.watched.clone().map(|path| Watch::new(path, digest)),
             bridge,
@@ -131,23 +134,36 @@ impl Reloader {
         }
     }
 
-    /// Another key in the file heals what a refused one has stopped, without anybody who asks for a reload.
+    /// Another key in the file heals what a refused one has stopped, without anybody who asks for a reload. It is taken
+    /// over with its owner, and where it is the token as well, the old one opens nothing any more; nothing else is.
     async fn look_for_key(&mut self) {
         let Some(path) = self.api_key_file.clone().filter(|_| self.bridge.needs_another_key()) else {
             return;
         };
         let Some(key) = aside(move || config::read_api_key(&path)).await.flatten() else { return };
-        if key.expose_secret() == self.api_key.expose_secret() {
+        let known = [Some(&self.api_key), self.passed_over.as_ref()];
+        if known.iter().flatten().any(|known| known.expose_secret() == key.expose_secret()) {
             return;
         }
-        // What no header can carry is told by the reload that somebody will ask for.
-        if let Ok(header) = ApiKey::new(&key) {
-            // Where the key is the token as well, the old one opens nothing any more.
-            if self.door.tokens().are_the_api_key(&self.api_key) {
-                self.door.put(Tokens::of_api_key(&key));
+        // It may belong to settings that are not in force: those are looked at as for a reload.
+        let file = self.file.clone();
+        let loaded = aside(move || config::load(file.as_deref(), environment())).await;
+        match loaded.unwrap_or_else(|| Err(vec![broken()])).and_then(|settings| self.prepare(settings)) {
+            Ok(prepared) => {
+                if self.door.tokens().are_the_api_key(&self.api_key) {
+                    self.door.put(prepared.tokens);
+                }
+                drop(self.put_key_user(prepared.key_user));
+                drop(self.put_key(prepared.api_key));
+                info!("the API key is another one now: its file has changed");
             }
-            drop(self.put_key(Some((key, header))));
-            info!("the API key is another one now: its file has changed");
+            Err(reports) => {
+                error!(
+                    "the API key's file has changed, and its key cannot be taken over: reload when this is mended"
+                );
+                tell(&reports);
+                self.passed_over = Some(key);
+            }
         }
     }
 

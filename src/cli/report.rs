@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::bridge::drift::{Difference, Drift, Drifted};
 use crate::cli::serve::assemble_with;
-use crate::cli::{CONFIG, ConfigFile, Format, failed, show};
+use crate::cli::{CONFIG, Format, Reporting, failed, show};
 use crate::config::Settings;
 use crate::store::Store;
 
@@ -30,16 +30,7 @@ enum What {
     ///
     /// Somebody changed them in Ziflow by hand, Ziflow disabled them after inactivity, or the mapping has changed
     /// since. Works beside the running service, at half its pace.
-    Drift(Options),
-}
-
-#[derive(Args, Debug)]
-struct Options {
-    #[command(flatten)]
-    config: ConfigFile,
-    /// How to report
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    Drift(Reporting),
 }
 
 impl Report {

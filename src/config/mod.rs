@@ -74,6 +74,27 @@ pub fn load(
     load_unless(file, variables, Report::is_error)
 }
 
+/// Only where the store is, and how many people an hour may lose their access: what an operator needs in a hurry must not
+/// depend on a mapping or a secret.
+pub fn load_brake(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<(Location, u32), Vec<Report>> {
+    const MOST: &str = "policy.max_deactivations_per_hour";
+    let mut loader = Loader::read(file, variables);
+    let store = loader.parsed("store.url", Location::parse);
+    let most = loader.value(MOST).and_then(|most| u32::try_from(most.as_u64()?).ok());
+    let concerns = |report: &Report| {
+        let key = report.problem.key.to_lowercase().replace("__", ".");
+        key.is_empty() || key.ends_with("store.url") || key.ends_with(MOST)
+    };
+    let errors: Vec<_> = loader.reports.into_iter().filter(Report::is_error).filter(concerns).collect();
+    match (store, most) {
+        (Ok(store), Some(most)) if errors.is_empty() => Ok((store, most)),
+        _ => Err(errors),
+    }
+}
+
 /// The same for trying things out: an example that does not hold is told and stops nothing.
 pub fn load_for_trial(
     file: Option<&Path>,

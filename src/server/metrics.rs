@@ -14,7 +14,7 @@ pub(super) fn render(
     look: &Look,
     tally: &Tally,
     mapping: &InForce,
-    (waiting, failing, oldest_secs): (u32, u32, i64),
+    grants: Option<(u32, u32, i64)>,
 ) -> String {
     let mut page = Page::default();
     page.family("build_info", Kind::Gauge, "The version that runs.");
@@ -23,6 +23,8 @@ pub(super) fn render(
     page.reloads(tally);
     page.family("mapping_info", Kind::Gauge, "The mapping in force.");
     page.sample("mapping_info", &[("file", &mapping.file), ("digest", &mapping.digest)], 1);
+    // What cannot be read is left out: a zero would say that all is done.
+    let Some((waiting, failing, oldest_secs)) = grants else { return page.0 };
     let gauges = [
         ("grants_waiting", "People who wait for what their groups grant.", i64::from(waiting)),
         ("grants_failing", "Of these, those for whom it has failed at least once.", i64::from(failing)),

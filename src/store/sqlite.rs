@@ -89,6 +89,10 @@ pub(super) fn open_beside(location: &Location) -> Result<Open, Error> {
     if !path.try_exists().map_err(|error| Error(format!("{}: {error}", path.display())))? {
         return Err(Error(format!("{}: there is no such file", path.display())));
     }
+    OpenOptions::new().read(true).write(true).open(path).map_err(|error| {
+        let owner = "run the command as the user that the service runs as, with `sudo -u`";
+        Error(format!("{}: {error}; {owner}", path.display()))
+    })?;
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(told)?;
     connection.busy_timeout(PATIENCE)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(told)?;

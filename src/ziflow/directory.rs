@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use crate::ziflow::cache::{ABSENCE_SECS, Cache, WRITTEN_LATELY};
+use crate::ziflow::cache::{ABSENCE_SECS, Cache, Lately};
 use crate::ziflow::client::Client;
 use crate::ziflow::error::Error;
 use crate::ziflow::everyone::{Contradiction, Listing};
 use crate::ziflow::flights::Flights;
-use crate::ziflow::model::{Fields, User};
+use crate::ziflow::model::User;
 use crate::ziflow::rehearsal;
 use crate::ziflow::snapshot::Write;
 use crate::ziflow::transport::{ApiKey, Call};
@@ -96,7 +96,7 @@ impl Directory {
     /// The person with this id, as Ziflow shows them now.
     pub async fn fresh_by_id(&self, call: &Call, id: &str) -> Result<User, Error> {
         let writes = self.cache().writes;
-        let found = self.client.user_by_id(call, id).await;
+        let found = self.client.user_by_id(call, id).await.map(|user| self.put_right(user));
         match &found {
             Ok(user) => self.keep(call, user, writes),
             Err(Error::NotFound) => self.forget(id),
@@ -124,7 +124,7 @@ impl Directory {
         }
         let email = email.to_lowercase();
         let writes = self.cache().writes;
-        let found = self.client.user_by_email(call, &email).await;
+        let found = self.client.user_by_email(call, &email).await.map(|user| self.put_right(user));
         match &found {
             Ok(user) => {
                 self.not_absent(&email);
@@ -231,8 +231,8 @@ impl Directory {
         self.cache().absent.remove(&email.to_lowercase());
     }
 
-    /// Ziflow has shown this person after a write of these fields.
-    pub fn wrote(&self, call: &Call, user: &User, fields: &Fields) {
+    /// Ziflow has shown this person after a write.
+    pub fn wrote(&self, call: &Call, before: &User, after: &User) {
         // In a dry run nothing was: reads go on showing what Ziflow has. And what the key before had written may be
         // in another account.
         if self.client.is_rehearsing() || self.client.has_outdated(call) {
@@ -240,21 +240,37 @@ impl Directory {
         }
         let mut cache = self.cache();
         cache.writes += 1;
-        let (written, since) =
-            cache.written.entry(user.id.clone()).or_insert_with(|| (Fields::new(), Instant::now()));
-        written.extend(fields.clone());
-        *since = Instant::now();
-        cache.absent.remove(&user.email.to_lowercase());
-        cache.keep(user, call.last_left(), self.cache_ttl());
+        let lately = Lately::new(before, after, self.longest_delay());
+        let lately = match cache.written.remove(&after.id) {
+            Some(earlier) => lately.on_top_of(earlier),
+            None => lately,
+        };
+        cache.written.insert(after.id.clone(), lately);
+        cache.absent.remove(&after.email.to_lowercase());
+        cache.keep(after, call.last_left(), self.cache_ttl());
         drop(cache);
-        self.write(Write::Put(Box::new(user.clone())));
+        self.write(Write::Put(Box::new(after.clone())));
     }
 
-    /// What was written to this person within the last seconds: reads may not show it yet.
-    pub fn written_lately(&self, id: &str) -> Fields {
+    /// A write to this person has left: until it is told what came of it, reads are taken as they are.
+    pub fn writing(&self, id: &str) {
+        self.forget(id);
+        if let Some(lately) = self.cache().written.get_mut(id) {
+            lately.paused = true;
+        }
+    }
+
+    /// Whether this person was written within the last seconds.
+    pub(super) fn written_lately(&self, id: &str) -> bool {
+        self.cache().written.get(id).is_some_and(Lately::is_young)
+    }
+
+    /// What a read has shown, put right where it is from before a write of ours: Ziflow may take a while to show one, and
+    /// what looks as if it had been done already would not be done again.
+    fn put_right(&self, user: User) -> User {
         let cache = self.cache();
-        let lately = cache.written.get(id).filter(|(_, since)| since.elapsed() < WRITTEN_LATELY);
-        lately.map(|(fields, _)| fields.clone()).unwrap_or_default()
+        let lately = cache.written.get(&user.id).filter(|lately| !lately.paused);
+        lately.and_then(|lately| lately.instead_of(&user).cloned()).unwrap_or(user)
     }
 
     /// Something may have happened to this person: what is kept about them is worthless.
@@ -290,6 +306,12 @@ impl Directory {
             drop(cache);
             self.contradict(call, Contradiction::Other(user));
         }
+    }
+
+    /// How long Ziflow may take to show a write everywhere: some times what a read-back waits.
+    fn longest_delay(&self) -> Duration {
+        let tries = u32::try_from(self.settings.read_back_tries).unwrap_or(u32::MAX);
+        Duration::from_millis(self.settings.read_back_delay_ms).saturating_mul(tries.saturating_mul(4))
     }
 
     fn cache_ttl(&self) -> Duration {

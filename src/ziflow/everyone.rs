@@ -44,7 +44,6 @@ pub(super) enum Listing {
     Ready {
         snapshot: Arc<Snapshot>,
         used: Instant,
-        walked: Instant,
     },
 }
 
@@ -105,16 +104,6 @@ impl Directory {
         }
     }
 
-    /// Forgets the list of everybody if it is older, so that the next who asks gets a new one. Whether it was.
-    pub fn forget_older(&self, age: Duration) -> bool {
-        let mut listing = self.listing();
-        let older = matches!(&*listing, Listing::Ready { walked, .. } if walked.elapsed() > age);
-        if older {
-            *listing = Listing::None;
-        }
-        older
-    }
-
     fn walking(&self) -> Error {
         let (people, trouble) = match &*self.listing() {
             Listing::Walking { progress, .. } => (progress.people(), progress.trouble()),
@@ -171,7 +160,7 @@ impl Directory {
             }
             match self.look_for(id, email.as_deref(), progress).await {
                 Ok(user) => {
-                    overlooked |= !user.contact && self.written_lately(id).is_empty();
+                    overlooked |= !user.contact && !self.written_lately(id);
                     walk.add(&user);
                 }
                 Err(Error::NotFound) => {
@@ -225,8 +214,7 @@ impl Directory {
             }
         }
         let snapshot = Arc::new(snapshot);
-        *listing =
-            Listing::Ready { snapshot: Arc::clone(&snapshot), used: Instant::now(), walked: Instant::now() };
+        *listing = Listing::Ready { snapshot: Arc::clone(&snapshot), used: Instant::now() };
         Some(Ok(snapshot))
     }
 

@@ -47,6 +47,8 @@ impl Flights {
         call: &Call,
         read: impl Future<Output = Result<User, Error>>,
     ) -> Result<User, Error> {
+        // What waits behind people's requests must not be what one of them waits for.
+        let name = if call.is_listing() { format!("behind {name}") } else { name };
         let seat = self.take_seat(name, writes);
         let read = async {
             match read.await {

@@ -94,9 +94,9 @@ impl Snapshot {
         }
     }
 
-    /// Somebody who is there has become another.
+    /// A single read has shown somebody. Who is a contact may be no user at all, so they are no newcomer.
     pub(super) fn correct(&mut self, user: &User) {
-        if self.slot(&user.id).is_some() {
+        if !user.contact || self.slot(&user.id).is_some() {
             self.put(user);
         }
     }
@@ -110,9 +110,10 @@ impl Snapshot {
     pub(super) fn differs_from(&self, write: &Write) -> bool {
         match write {
             Write::Put(_) => true,
-            Write::Correct(user) => {
-                self.slot(&user.id).is_some_and(|slot| self.packed(slot) != Some(&Packed::new(user)))
-            }
+            Write::Correct(user) => match self.slot(&user.id) {
+                Some(slot) => self.packed(slot) != Some(&Packed::new(user)),
+                None => !user.contact,
+            },
             Write::Remove(id) => self.slot(id).is_some_and(|slot| !self.gone.contains(&slot)),
         }
     }
@@ -141,7 +142,7 @@ impl Snapshot {
 #[derive(Debug)]
 pub(super) enum Write {
     Put(Box<User>),
-    /// A single read has shown them; it makes nobody a newcomer.
+    /// A single read has shown them.
     Correct(Box<User>),
     Remove(String),
 }
@@ -224,12 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn a_single_read_corrects_and_makes_no_newcomer() {
+    fn a_single_read_corrects_and_a_contact_is_no_newcomer() {
         let mut snapshot = snapshot(&["a"]);
         let before = snapshot.clone();
         snapshot.correct(&user("a", "2"));
         snapshot.correct(&user("z", "2"));
-        assert_eq!((ids(&snapshot), snapshot.person(0)), (vec!["a".to_owned()], Some(user("a", "2"))));
+        snapshot.correct(&User::from_contact_json(&json!({"id": "y", "email": "y@x"})).unwrap());
+        assert_eq!(ids(&snapshot), ["a", "z"]);
+        assert_eq!(snapshot.person(0), Some(user("a", "2")));
         assert_eq!(before.person(0), Some(user("a", "1")), "a copy stays as it was");
     }
 }

@@ -97,10 +97,15 @@ impl Call {
 
     fn lane(&self) -> Lane {
         match (self.is_listing, self.made()) {
-            (true, _) => Lane::Listing,
+            (true, 0) => Lane::Listing,
             (false, 0) => Lane::People,
-            (false, _) => Lane::Begun,
+            (_, _) => Lane::Begun,
         }
+    }
+
+    /// Whether people's requests go first.
+    pub(super) fn is_listing(&self) -> bool {
+        self.is_listing
     }
 
     /// When the last request left; now if none has.
@@ -128,7 +133,7 @@ impl Call {
     }
 
     /// From here on this key and no other.
-    pub(super) fn keep_to(&self, key: KeyNumber) {
+    pub fn keep_to(&self, key: KeyNumber) {
         self.key.get_or_init(|| key);
     }
 
