@@ -185,6 +185,11 @@ impl Bridge {
         self.signal("-TERM");
     }
 
+    /// Sends SIGKILL, also while requests are under way; `reap` has to follow.
+    pub fn cut_power(&self) {
+        self.signal("-KILL");
+    }
+
     /// Sends SIGHUP.
     pub fn hang_up(&self) {
         self.signal("-HUP");
@@ -219,6 +224,11 @@ impl Bridge {
     /// Ends it as a power cut would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
+        self.reap();
+    }
+
+    /// Waits for the end after `cut_power`.
+    pub fn reap(&mut self) {
         self.child.wait().unwrap();
         self.stopped = true;
     }
@@ -229,6 +239,20 @@ impl Bridge {
     }
 
     pub async fn ask_as(&self, token: Option<&str>, request: &str, body: Option<Value>) -> Answer {
+        self.try_as(token, request, body).await.unwrap()
+    }
+
+    /// The same while the bridge may end at any moment.
+    pub async fn try_ask(&self, request: &str, body: Option<Value>) -> Result<Answer, reqwest::Error> {
+        self.try_as(Some(TOKEN), request, body).await
+    }
+
+    async fn try_as(
+        &self,
+        token: Option<&str>,
+        request: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, reqwest::Error> {
         let (method, target) = request.split_once(' ').unwrap();
         let method = http::Method::from_bytes(method.as_bytes()).unwrap();
         let mut builder = self.http.request(method, format!("{}{target}", self.url));
@@ -238,7 +262,7 @@ impl Bridge {
         if let Some(body) = body {
             builder = builder.header("content-type", "application/scim+json").body(body.to_string());
         }
-        Self::answer(builder.send().await.unwrap()).await
+        Self::try_answer(builder.send().await?).await
     }
 
     /// A request with further headers.
@@ -270,10 +294,14 @@ impl Bridge {
     }
 
     async fn answer(response: reqwest::Response) -> Answer {
+        Self::try_answer(response).await.unwrap()
+    }
+
+    async fn try_answer(response: reqwest::Response) -> Result<Answer, reqwest::Error> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let text = response.text().await?;
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
-        Answer { status, headers, body }
+        Ok(Answer { status, headers, body })
     }
 
     pub async fn get(&self, target: &str) -> Answer {
