@@ -105,6 +105,10 @@ impl Patch {
                 continue;
             }
             let path = step.path.clone();
+            if is_members(&path) && step.verb != Verb::Remove && !compare::is_absent(&step.value) {
+                // Left out like other empty values, a list of members without names would be an empty one.
+                members::ids(&step.value)?;
+            }
             if let Some(action) = action(step, &mut self.warnings)? {
                 check_required(&path, &action)?;
                 self.changes.push(Change { operation, path, action });
