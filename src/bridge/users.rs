@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::bridge::find::{EMAIL, EXTERNAL_ID, USER_NAME, ZIFLOW_EMAIL, fold};
 use crate::bridge::grants::Decided;
 use crate::bridge::groups::granted;
-use crate::bridge::plan::{Protection, Refusal, is_tombstone_rename, without_tombstone};
+use crate::bridge::plan::{Granted, Protection, Refusal, is_tombstone_rename, without_tombstone};
 use crate::bridge::record::Event;
 use crate::bridge::upstream::{disables, off};
 use crate::bridge::{Given, OnDelete, Seen, State, Users, now, version_of};
@@ -232,7 +232,7 @@ impl Users<'_> {
         let user = self.write(&seen, &fields, &given).await??;
         let returns = user.active && !seen.user.active;
         let kept = self.keep(&seen, after, user, given).await?;
-        if returns && !kept.groups.is_empty() {
+        if returns && (!kept.groups.is_empty() || kept.state.granted_by_groups != Granted::default()) {
             // What changed in their groups while they were disabled was not applied.
             let now = jiff::Timestamp::now().as_second();
             self.bridge.store.enqueue_grants(&kept.user.id, now).await?;
