@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -51,6 +52,9 @@ use crate::ziflow::directory::Directory;
 use crate::ziflow::model::User;
 use crate::ziflow::rate_limit::RateLimit;
 use crate::ziflow::transport::{ApiKey, Call};
+
+/// RFC 3986 section 2.3: what needs no encoding gets none, so that the last segment of most locations is the id.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// `policy.on_delete`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -412,8 +416,7 @@ impl Bridge {
 
     /// Where a resource of this type stands.
     pub fn location_of(&self, rt: &ResourceType, id: &str) -> String {
-        let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
-        format!("{}{}/{id}", self.base_url, rt.endpoint)
+        format!("{}{}/{}", self.base_url, rt.endpoint, utf8_percent_encode(id, SEGMENT))
     }
 
     /// The person as the client sees them.
