@@ -89,7 +89,7 @@ impl Users<'_> {
             }
             Ok(user) if user.active => {
                 info!(id = user.id, "a deleted person is active in Ziflow again, and so exists again");
-                store.remove(&user.id).await?;
+                store.unbury(&user.id).await?;
                 Ok(None)
             }
             Ok(user) => self.bring_back(creation, user, tombstone.external_id.as_deref()).await.map(Some),

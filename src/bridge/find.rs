@@ -176,12 +176,12 @@ impl Users<'_> {
     }
 
     /// A tombstone ends when Ziflow shows the person active; until then there is nobody.
-    async fn rise(&self, user: &User) -> Result<(), Error> {
+    pub(super) async fn rise(&self, user: &User) -> Result<(), Error> {
         if !user.active {
             return Err(ziflow::error::Error::NotFound.into());
         }
         info!(id = user.id, "a deleted person is active in Ziflow again, and so exists again");
-        Ok(self.bridge.store.remove(&user.id).await?)
+        Ok(self.bridge.store.unbury(&user.id).await?)
     }
 
     fn merge(&self, user: User, row: Option<Person>, groups: Vec<Group>) -> Seen {

@@ -44,6 +44,7 @@ impl Groups<'_> {
         let members = members.unwrap_or_default();
         self.refuse_strangers(&members).await?;
         let group = self.group(random_id()?, resource)?;
+        let _lock = self.lock(&group.id).await?;
         let changes = if members.is_empty() { Vec::new() } else { vec![Change::Add(members)] };
         let made = self.edit(group, changes).await?;
         self.shown(&made, true).await
@@ -154,7 +155,9 @@ impl Groups<'_> {
             return self.shown(group, false).await;
         }
         let pins = query.filter.as_ref().map(Filter::pins).unwrap_or_default();
-        let pinned: Vec<_> = pins.iter().filter(|(path, _)| of_members(path)).collect();
+        let names_one =
+            |path: &&Path| of_members(path) && path.sub.as_deref().is_none_or(|sub| sub == "value");
+        let pinned: Vec<_> = pins.iter().filter(|(path, _)| names_one(path)).collect();
         if pinned.len() < paths.iter().filter(|path| of_members(path)).count() {
             return self.shown(group, true).await;
         }
@@ -193,7 +196,7 @@ impl Groups<'_> {
         Ok(Group {
             number: 0,
             id,
-            name: fold(display_name.trim()),
+            name: fold(&display_name),
             external_id,
             resource: resource.into_map(),
             grants: json!(grants),
@@ -208,6 +211,7 @@ impl Groups<'_> {
         let edit = Edit { group, members, now: jiff::Timestamp::now().as_second() };
         let store = &self.0.bridge.store;
         if let Some(after) = store.edit_group(edit).await? {
+            let after = self.keep_up(after).await?;
             self.0.bridge.grants_due.notify_one();
             return Ok(after);
         }
@@ -216,6 +220,24 @@ impl Groups<'_> {
             "displayName: another group has this name already, the one with id {holder}; names are compared without \
              regard to case"
         )))
+    }
+
+    /// Another mapping may have come into force since the request began, and all groups may have been compared with it
+    /// already: this one would be forgotten with what it granted before. The group's lock must be held.
+    async fn keep_up(&self, mut group: Group) -> Result<Group, Error> {
+        loop {
+            let mapping = self.0.bridge.mapping_in_force();
+            let grants = json!(granted(&mapping.mapping, std::slice::from_ref(&group)));
+            if grants == group.grants {
+                return Ok(group);
+            }
+            let edit = Edit {
+                group: Group { grants, ..group },
+                members: Vec::new(),
+                now: jiff::Timestamp::now().as_second(),
+            };
+            group = self.0.bridge.store.edit_group(edit).await?.ok_or_else(unknown_group)?;
+        }
     }
 
     /// The store's changes; whom a filter selects is looked up.
@@ -258,15 +280,21 @@ impl Groups<'_> {
         )))
     }
 
-    /// Those whom the list of everybody does not show, or who were deleted.
+    /// Those whom the list of everybody does not show, or who were deleted. Who was deleted and is active again exists
+    /// again.
     async fn not_listed(&self, ids: Vec<String>) -> Result<Vec<String>, Error> {
         let snapshot = self.0.snapshot().await?;
         let buried: BTreeSet<_> = self.0.bridge.store.tombstones().await?.into_iter().collect();
-        let listed = |id: &String| {
-            let person = snapshot.slot(id).and_then(|slot| snapshot.person(slot));
-            person.is_some_and(|person| person.active || !buried.contains(id))
-        };
-        Ok(ids.into_iter().filter(|id| !listed(id)).collect())
+        let mut strangers = Vec::new();
+        for id in ids {
+            let person = snapshot.slot(&id).and_then(|slot| snapshot.person(slot));
+            match (person, buried.contains(&id)) {
+                (Some(_), false) => {}
+                (Some(person), true) if person.active => self.0.rise(&person).await?,
+                (Some(_), true) | (None, _) => strangers.push(id),
+            }
+        }
+        Ok(strangers)
     }
 
     async fn shown(&self, group: &Group, with_members: bool) -> Result<Resource, Error> {

@@ -1,5 +1,7 @@
 //! Groups, who belongs to them, and the people for whom what their groups grant is still to be applied.
 
+use std::collections::{BTreeSet, HashSet};
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::{Map, Value};
 
@@ -204,8 +206,8 @@ pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Option<Gr
             enqueue(&transaction, id, *now)?;
         }
     }
-    let resource = |group: &Group| (group.resource.clone(), group.grants.clone());
-    if before.as_ref().is_some_and(|before| resource(before) != resource(group)) || !changed.is_empty() {
+    // What it grants is not what it shows.
+    if before.as_ref().is_some_and(|before| before.resource != group.resource) || !changed.is_empty() {
         transaction.execute(
             "UPDATE scim_groups SET revision = revision + 1, last_modified = ?2 WHERE number = ?1",
             params![number, group.last_modified],
@@ -246,34 +248,43 @@ fn put(transaction: &Transaction<'_>, group: &Group, before: Option<&Group>) -> 
     u32::try_from(transaction.last_insert_rowid()).map_err(|_too_many| Error("too many groups".to_owned()))
 }
 
-/// Makes the changes and says who belongs otherwise than before, as far as each change tells; cost grows with the
-/// change.
+/// Makes the changes and says who belongs otherwise than before; cost grows with the change. Who is deleted at this very
+/// moment joins nothing: they would belong to it again on their return.
 fn change_members(
     transaction: &Transaction<'_>,
     number: u32,
     changes: &[Change],
-) -> Result<Vec<String>, Error> {
-    let mut add = transaction.prepare_cached("INSERT OR IGNORE INTO members (number, id) VALUES (?1, ?2)")?;
+) -> Result<BTreeSet<String>, Error> {
+    let mut add = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO members (number, id)
+         SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE id = ?2)",
+    )?;
     let mut remove = transaction.prepare_cached("DELETE FROM members WHERE number = ?1 AND id = ?2")?;
-    let mut changed = Vec::new();
+    let mut changed = BTreeSet::new();
+    // Whoever joins and leaves in one request is where they were.
+    let mut turn = |id: String| {
+        if !changed.remove(&id) {
+            changed.insert(id);
+        }
+    };
     for change in changes {
         let (wanted, gone) = match change {
             Change::Add(ids) => (ids.clone(), Vec::new()),
             Change::Remove(ids) => (Vec::new(), ids.clone()),
             Change::Replace(ids) => {
-                let kept: std::collections::HashSet<&String> = ids.iter().collect();
+                let kept: HashSet<&String> = ids.iter().collect();
                 let gone = members(transaction, number)?.into_iter().filter(|id| !kept.contains(id));
                 (ids.clone(), gone.collect())
             }
         };
         for id in gone {
             if remove.execute(params![number, id])? > 0 {
-                changed.push(id);
+                turn(id);
             }
         }
         for id in wanted {
             if add.execute(params![number, id])? > 0 {
-                changed.push(id);
+                turn(id);
             }
         }
     }
@@ -294,6 +305,11 @@ pub(super) fn delete(connection: &mut Connection, id: &str, now: i64) -> Result<
 
 /// Somebody is gone, and with them what they belonged to.
 pub(super) fn forget_person(transaction: &Transaction<'_>, id: &str) -> Result<(), Error> {
+    transaction.execute(
+        "UPDATE scim_groups SET revision = revision + 1, last_modified = strftime('%Y-%m-%dT%H:%M:%SZ', 'now')
+         WHERE number IN (SELECT number FROM members WHERE id = ?1)",
+        [id],
+    )?;
     transaction.execute("DELETE FROM members WHERE id = ?1", [id])?;
     transaction.execute("DELETE FROM grants_due WHERE id = ?1", [id])?;
     transaction.execute("DELETE FROM claims WHERE id = ?1", [id])?;

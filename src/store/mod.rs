@@ -196,6 +196,12 @@ impl Store {
         self.run(move |connection| sqlite::bury(connection, &tombstone)).await
     }
 
+    /// Somebody deleted exists again, though nothing is known of them. What they belong to by now stays.
+    pub async fn unbury(&self, id: &str) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.run(move |connection| sqlite::unbury(connection, &id)).await
+    }
+
     pub async fn tombstone(&self, id: &str) -> Result<Option<Tombstone>, Error> {
         let id = id.to_owned();
         self.run(move |connection| sqlite::tombstone(connection, "id", &id)).await

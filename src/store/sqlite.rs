@@ -280,6 +280,11 @@ pub(super) fn bury(connection: &mut Connection, tombstone: &Tombstone) -> Result
     Ok(transaction.commit()?)
 }
 
+pub(super) fn unbury(connection: &Connection, id: &str) -> Result<(), Error> {
+    connection.execute("DELETE FROM tombstones WHERE id = ?1", [id])?;
+    Ok(())
+}
+
 /// The newest tombstone whose `column` holds this value; the column is one of this file's own words.
 pub(super) fn tombstone(
     connection: &Connection,
