@@ -20,6 +20,7 @@ mod explain;
 mod faults;
 mod group_stage;
 mod groups;
+mod groups_corners;
 mod groups_storm;
 mod harness;
 mod listing;
