@@ -198,7 +198,7 @@ const MEMBERS: &[Attribute] = &[
     text("value", "The id of the person.").exact().mutability(Mutability::Immutable),
     reference("$ref", "The address of the person.", &["User"]).mutability(Mutability::Immutable),
     text("type", "What the member is.").canonical(&["User"]).mutability(Mutability::Immutable),
-    text("display", "A name of the person, for people.").mutability(Mutability::Immutable),
+    text("display", "A name of the person, for people.").read_only(),
 ];
 
 const USER_ATTRIBUTES: &[Attribute] = &[

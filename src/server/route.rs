@@ -167,7 +167,11 @@ pub fn route(
             Method::POST => Ok(Operation::Bulk),
             _ => Err(NoRoute::Method { allow: "POST" }),
         },
-        (".search", None) => search(Kind::User, method),
+        // RFC 7644 section 3.4.3: at the root it would have to search all kinds of resources at once.
+        (".search", None) => Err(not_implemented(
+            "a search of people and groups at once (use /Users/.search or \
+             /Groups/.search)",
+        )),
         _ => Err(not_found(base)),
     }
 }
@@ -271,7 +275,8 @@ mod tests {
             ("POST", "/scim/v2/Schemas", "405 GET, HEAD"),
             ("POST", "/scim/v2/bulk/", "bulk"),
             ("GET", "/scim/v2/Bulk", "405 POST"),
-            ("POST", "/scim/v2/.search", "search"),
+            ("POST", "/scim/v2/.search", "501"),
+            ("POST", "/scim/v2/Groups/.search", "search"),
             ("POST", "/scim/v2/Users/.search", "search"),
             ("GET", "/scim/v2/Users/.search", "405 POST"),
             ("GET", "/scim/v2/Me", "501"),

@@ -229,3 +229,126 @@ async fn restore() {
     }
     bridge.stop().await;
 }
+
+/// The group tests of the web validator and of the workflow, in their order.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let group = |name: &str| {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
+            "displayName": name, "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef",
+        })
+    };
+    let made = bridge.ask("POST /Groups", Some(group("LACreateGroup-(1a2b3c4d)"))).await.expect(201);
+    let id = made.id();
+    assert_eq!(made.text("/displayName"), "LACreateGroup-(1a2b3c4d)");
+    assert_eq!(made.text("/externalId"), "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef");
+    assert_eq!(made.header("content-type").map(|kind| kind.starts_with("application/scim+json")), Some(true));
+    let again = bridge.ask("POST /Groups", Some(group("lacreategroup-(1A2B3C4D)"))).await.expect(409);
+    assert_eq!(again.text("/scimType"), "uniqueness");
+    let target = format!("/Groups/{id}");
+    let without = bridge.get(&format!("{target}?excludedAttributes=members")).await.expect(200);
+    assert_eq!(without.body.get("members"), None);
+    for (name, hits) in
+        [("LACreateGroup-(1a2b3c4d)", 1), ("LACREATEGROUP-(1A2B3C4D)", 1), ("LACreateGroup-(none)", 0)]
+    {
+        let filter = encoded(&format!("displayName eq \"{name}\""));
+        let found = bridge.get(&format!("/Groups?excludedAttributes=members&filter={filter}")).await;
+        let found = found.expect(200).body;
+        assert_eq!(
+            (&found["totalResults"], found["Resources"].as_array().unwrap().len()),
+            (&json!(hits), hits)
+        );
+        if hits == 1 {
+            assert_eq!(
+                (&found["Resources"][0]["id"], found["Resources"][0].get("members")),
+                (&json!(id), None)
+            );
+        }
+    }
+    let a = bridge.create(person("a@example.com")).await.expect(201).id();
+    let b = bridge.create(person("b@example.com")).await.expect(201).id();
+    let patch = format!("PATCH {target}");
+    let members = |ids: &[&str]| json!(ids.iter().map(|id| json!({"value": id})).collect::<Vec<_>>());
+    for (operation, name, there) in [
+        (json!({"op": "Replace", "path": "displayName", "value": "Renamed"}), "Renamed", vec![]),
+        (json!({"op": "replace", "value": {"displayName": "Again"}}), "Again", vec![]),
+        (json!({"op": "Add", "path": "members", "value": members(&[&a])}), "Again", vec![&a]),
+        (json!({"op": "Add", "path": "members", "value": members(&[&a, &b])}), "Again", vec![&a, &b]),
+        (json!({"op": "Remove", "path": "members", "value": members(&[&a])}), "Again", vec![&b]),
+        (json!({"op": "remove", "path": format!("members[value eq \"{b}\"]")}), "Again", vec![]),
+    ] {
+        bridge.ask(&patch, Some(patch_op(std::slice::from_ref(&operation)))).await.expect(204);
+        let shown = bridge.get(&target).await.expect(200).body;
+        let mut shown_ids: Vec<_> =
+            shown["members"].as_array().unwrap().iter().map(|one| &one["value"]).collect();
+        shown_ids.sort_by_key(ToString::to_string);
+        let mut expected: Vec<_> = there.iter().map(|id| json!(id)).collect();
+        expected.sort_by_key(ToString::to_string);
+        assert_eq!(
+            (&shown["displayName"], shown_ids),
+            (&json!(name), expected.iter().collect()),
+            "{operation}"
+        );
+    }
+    for (target, status) in [(target.as_str(), 204), ("/Groups/nobody", 404), (target.as_str(), 404)] {
+        bridge.ask(&format!("DELETE {target}"), None).await.expect(status);
+    }
+    bridge.get(&target).await.expect(404);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pagination_of_groups() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    for number in 0..11 {
+        let body = json!({"displayName": format!("Group {number}")});
+        bridge.ask("POST /Groups", Some(body)).await.expect(201);
+    }
+    let (mut start, mut seen) = (1, Vec::new());
+    for page in 0..3 {
+        let shown = bridge.get(&format!("/Groups?startIndex={start}&count=5")).await.expect(200).body;
+        assert_eq!((&shown["startIndex"], &shown["totalResults"]), (&json!(5 * page + 1), &json!(11)));
+        let groups = shown["Resources"].as_array().unwrap();
+        assert_eq!(groups.len(), if page == 2 { 1 } else { 5 });
+        assert_eq!(shown["itemsPerPage"], groups.len());
+        seen.extend(groups.iter().map(|group| group["displayName"].as_str().unwrap().to_owned()));
+        start += groups.len();
+    }
+    assert_eq!(seen, (0..11).map(|number| format!("Group {number}")).collect::<Vec<_>>());
+    bridge.stop().await;
+}
+
+/// Every attribute of Entra's mapping of groups is found, as the workflow looks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_of_groups_is_discovered() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let schemas = bridge.get("/Schemas").await.expect(200).body;
+    let is_group = |schema: &&Value| schema["id"] == "urn:ietf:params:scim:schemas:core:2.0:Group";
+    let schema = schemas["Resources"].as_array().unwrap().iter().find(is_group).unwrap();
+    let attribute = |name: &str| {
+        let attributes = schema["attributes"].as_array().unwrap();
+        attributes.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{name}"))
+    };
+    for (name, kind, multi, required) in [
+        ("displayName", "string", false, true),
+        ("externalId", "string", false, false),
+        ("members", "complex", true, false),
+    ] {
+        let found = attribute(name);
+        let told = (&found["type"], &found["multiValued"], &found["required"], &found["mutability"]);
+        assert_eq!(told, (&json!(kind), &json!(multi), &json!(required), &json!("readWrite")), "{name}");
+    }
+    let parts: Vec<_> = attribute("members")["subAttributes"].as_array().unwrap().iter().collect();
+    let mutability = |name: &str| &parts.iter().find(|part| part["name"] == name).unwrap()["mutability"];
+    assert_eq!((mutability("value"), mutability("display")), (&json!("immutable"), &json!("readOnly")));
+    let types = bridge.get("/ResourceTypes").await.expect(200).body;
+    let group = types["Resources"].as_array().unwrap().iter().find(|one| one["id"] == "Group").unwrap();
+    assert_eq!((&group["endpoint"], &group["schema"]), (&json!("/Groups"), &schema["id"]));
+    assert!(!schemas.to_string().contains("null"), "no nulls anywhere");
+    bridge.stop().await;
+}
