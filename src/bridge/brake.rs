@@ -9,6 +9,7 @@ use tracing::{error, info};
 use crate::bridge::{Bridge, Component, Users, now};
 use crate::scim::error::Error;
 use crate::store::{self, Brake, Taking};
+use crate::ziflow::error::Error as Upstream;
 
 /// What `policy.max_deactivations_per_hour` counts over.
 pub const HOUR_SECS: i64 = 3600;
@@ -20,16 +21,17 @@ const RETRY: Duration = Duration::from_secs(600);
 pub const RELEASE: &str = "ziflow-scim-bridge brake release";
 
 impl Users<'_> {
-    /// Counts somebody who is about to lose their access. Refused while the brake is tripped, which it may be by this.
-    pub(super) async fn brake(&self, id: &str) -> Result<(), Error> {
+    /// Counts somebody who is about to lose their access, and says whether they were not counted before. Refused while the
+    /// brake is tripped, which it may be by this. In a dry run nobody loses anything.
+    pub(super) async fn brake(&self, id: &str) -> Result<bool, Error> {
         let most = self.bridge.policy.max_deactivations_per_hour;
-        if most == 0 {
-            return Ok(());
+        if most == 0 || self.bridge.policy.dry_run {
+            return Ok(false);
         }
         let at = jiff::Timestamp::now().as_second();
         let taking = Taking { id: id.to_owned(), at, after: at - HOUR_SECS, now: now(), most };
-        let Brake { since, taken } = self.bridge.store.take_access(taking).await?;
-        let Some(since) = since else { return Ok(()) };
+        let Brake { since, taken, counted } = self.bridge.store.take_access(taking).await?;
+        let Some(since) = since else { return Ok(counted) };
         if !self.bridge.tripped.replace(true) {
             alarm(taken, &since);
         }
@@ -40,6 +42,20 @@ impl Users<'_> {
         );
         Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY))
     }
+
+    /// Whoever was counted and has certainly kept their access does not count.
+    pub(super) async fn unless_kept<T>(
+        &self,
+        counted: bool,
+        id: &str,
+        written: Result<T, Upstream>,
+    ) -> Result<Result<T, Upstream>, Error> {
+        let kept = matches!(&written, Err(error) if !matches!(error, Upstream::Unknown { .. }));
+        if counted && kept {
+            self.bridge.store.give_access_back(id).await?;
+        }
+        Ok(written)
+    }
 }
 
 impl Bridge {
@@ -49,8 +65,11 @@ impl Bridge {
         if most == 0 {
             return Component::fine("brake", "off (policy.max_deactivations_per_hour is 0)");
         }
+        if self.policy.dry_run {
+            return Component::fine("brake", "off in a dry run: nobody loses anything");
+        }
         let after = jiff::Timestamp::now().as_second() - HOUR_SECS;
-        let Brake { since, taken } = match self.store.brake(after).await {
+        let Brake { since, taken, .. } = match self.store.brake(after).await {
             Ok(brake) => brake,
             Err(error) => return Component::unknown("brake", &error.to_string()),
         };

@@ -108,7 +108,13 @@ impl Users<'_> {
         user: User,
         external_id: Option<&str>,
     ) -> Result<Seen, Error> {
-        let _lock = self.bridge.locks.take(&user.id, self.call.deadline()).await?;
+        let lock = self.bridge.locks.take(&user.id, self.call.deadline()).await?;
+        if self.bridge.store.tombstone(&user.id).await?.is_none() {
+            // Somebody else has brought them back before the lock was ours.
+            drop(lock);
+            let holder = self.look(&user.id).await?;
+            return self.existing(creation, holder).await;
+        }
         self.may_return(creation, &user, external_id, "was deleted through the bridge")?;
         let mut fields = creation.fields.clone();
         fields.retain(|field, _| field.on_update());
@@ -371,8 +377,10 @@ impl Users<'_> {
 
     /// Takes over a person who is there already: what Entra says is written, the rest stays.
     async fn take_over(&self, creation: &Creation, holder: Seen, told: &str) -> Result<Seen, Error> {
-        let id = holder.user.id.clone();
+        let id = holder.user.id;
         let _lock = self.bridge.locks.take(&id, self.call.deadline()).await?;
+        // They may have become another before the lock was ours.
+        let holder = self.look(&id).await?;
         let mut after = holder.shown.clone().into_map();
         after.extend(creation.resource.clone().into_map());
         let after = Resource::from_stored(after);

@@ -168,6 +168,7 @@ impl Users<'_> {
             given.add(&claim);
             seen.state.set_given(given);
         }
+        self.remind_of_grants(&seen).await?;
         Ok(seen)
     }
 

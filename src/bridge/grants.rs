@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::bridge::groups::granted;
 use crate::bridge::plan::{Granted, Plan, Refusal, Situation, plan};
@@ -31,8 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// When the queue is looked at without being told.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// After trouble that is nobody's own, the next one waits so long.
+/// After trouble that is nobody's own, the queue rests so long at least, and at the most.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// What has failed is tried again after so many seconds, then twice as many, and at the most so many.
 const FIRST_RETRY: i64 = 5;
@@ -54,7 +56,7 @@ impl Bridge {
         let mut looked_at = String::new();
         loop {
             let mapping = self.mapping_in_force();
-            if mapping.digest != looked_at {
+            if mapping.digest != looked_at || self.look_again.swap(false, Ordering::Relaxed) {
                 match self.look_at_grants().await {
                     Ok(()) => looked_at.clone_from(&mapping.digest),
                     Err(error) => warn!(reason = error.detail, "what groups grant could not be looked at"),
@@ -100,20 +102,30 @@ impl Bridge {
             call: Call::in_the_background(Instant::now() + PATIENCE),
             conditions: Conditions::default(),
         };
-        let outcome = users.apply_grants_of(&due.id).await;
-        let in_trouble = outcome.as_ref().is_err_and(|error| error.retry_after.is_some());
-        let settled = match outcome {
+        let settled = match users.apply_grants_of(&due.id).await {
             Ok(()) => self.store.settle_grants(due).await,
+            Err(error) if self.is_in_trouble(&error) => {
+                // It is nobody's own: the next one would meet it as well, so the queue rests, and nobody's turn is lost.
+                debug!(reason = error.detail, "the queue of grants rests");
+                sleep(error.retry_after.unwrap_or_default().clamp(PAUSE, LONGEST_REST)).await;
+                return true;
+            }
             Err(error) => self.postpone(due, &error).await,
         };
-        if let Err(error) = settled {
-            warn!(%error, "the queue of grants cannot be written");
+        match settled {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(%error, "the queue of grants cannot be written");
+                false
+            }
         }
-        if in_trouble {
-            // It is Ziflow's or the bridge's trouble rather than the person's: the next one would meet it as well.
-            sleep(PAUSE).await;
-        }
-        true
+    }
+
+    /// Whether it is trouble with Ziflow or the key, and not with one person.
+    fn is_in_trouble(&self, error: &Error) -> bool {
+        error.status == http::StatusCode::TOO_MANY_REQUESTS
+            || self.directory.client().holds_back()
+            || self.needs_another_key()
     }
 
     async fn postpone(&self, due: Due, error: &Error) -> Result<(), crate::store::Error> {
@@ -126,6 +138,7 @@ impl Bridge {
             tries = due.tries + 1,
             again_in_secs = wait.max(asked),
             status = error.status.as_u16(),
+            reason = without_message(&error.detail),
             "what this person's groups grant could not be applied"
         );
         self.store.postpone_grants(due, until, Some(error.detail.clone())).await
@@ -159,14 +172,20 @@ impl Bridge {
 impl Users<'_> {
     /// Gives a person what their groups grant, and takes away what only groups they have left granted.
     async fn apply_grants_of(&self, id: &str) -> Result<(), Error> {
+        // The first look may have to wait behind everybody's requests, and who asks about this person must not wait with it.
+        let first = match self.look(id).await {
+            Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(()),
+            first => first?,
+        };
+        let looked = Instant::now();
         let _lock = self.bridge.locks.take(id, self.call.deadline()).await?;
         let mut seen = match self.look(id).await {
-            Ok(seen) => seen,
             Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(()),
-            Err(error) => return Err(error),
+            seen => seen?,
         };
-        if !seen.fresh {
-            seen.user = self.bridge.directory.fresh_known_person(&self.call, id, &seen.user.email).await?;
+        let is_fresh = seen.fresh || first.fresh && looked.elapsed() < PAUSE;
+        if !is_fresh {
+            seen.user = self.bridge.today(&self.call, id, &seen.user.email).await?;
         }
         // Who is disabled gets it on their return.
         if !seen.user.active {
@@ -174,15 +193,7 @@ impl Users<'_> {
         }
         let grants = granted(&self.mapping, &seen.groups);
         let wanted = self.wanted_lists(&seen, &grants);
-        let decided = match self.decide(&seen, &wanted, &grants) {
-            Ok(decided) => decided,
-            Err(Refusal::TakeRoles(protection)) => {
-                warn!(id, "a role is left though no group grants it any more: {}", protection.reason());
-                return Ok(());
-            }
-            Err(refusal) => return Err(not_allowed(refusal)),
-        };
-        let Decided { fields, given } = decided;
+        let Decided { fields, given } = self.decide(&seen, &wanted, &grants, true).map_err(not_allowed)?;
         if fields.is_empty() && given == seen.state.given() {
             return Ok(());
         }
@@ -190,31 +201,56 @@ impl Users<'_> {
             Ok(user) => self.keep_given(&mut seen, user, given).await,
             // One update for each list, so that a group text which Ziflow does not know keeps nobody from their roles.
             Err(Upstream::Refused { .. } | Upstream::Conflict { .. }) if fields.len() > 1 => {
+                let mut refusal = None;
                 for (field, value) in fields {
                     let mut part = seen.state.given();
                     part.by_mapping.set(field, given.by_mapping.get(field).to_vec());
                     part.by_groups.set(field, given.by_groups.get(field).to_vec());
-                    let user = self.write(&seen, &Fields::from([(field, value)]), &part).await??;
-                    self.keep_given(&mut seen, user, part).await?;
+                    match self.write(&seen, &Fields::from([(field, value)]), &part).await? {
+                        Ok(user) => self.keep_given(&mut seen, user, part).await?,
+                        Err(error) => refusal = Some(error),
+                    }
                 }
-                Ok(())
+                refusal.map_or(Ok(()), |error| Err(error.into()))
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Remembers who has given what. What Entra wrote stays as it was.
+    /// Remembers who has given what. What Entra wrote stays as it was, and whom it never wrote the store goes on not
+    /// knowing.
     async fn keep_given(&self, seen: &mut Seen, user: User, given: Given) -> Result<(), Error> {
-        let Some(row) = seen.row.clone() else {
-            let shown = seen.shown.clone();
-            *seen = self.keep(seen, &shown, user, given).await?;
-            return Ok(());
-        };
         seen.user = user;
         seen.state.set_given(given);
+        let Some(row) = seen.row.clone() else {
+            return Ok(self.bridge.store.claim(&seen.user.id, json!(seen.state.given())).await?);
+        };
         let row = Person { state: json!(seen.state), ..row };
         self.bridge.store.put(row.clone(), None).await?;
         seen.row = Some(row);
+        Ok(())
+    }
+
+    /// Somebody whom a read shows active, and who has not what their groups grant, has their turn: they may have been
+    /// disabled in Ziflow when it was applied to the others.
+    pub(super) async fn remind_of_grants(&self, seen: &Seen) -> Result<(), Error> {
+        let by_groups = &seen.state.granted_by_groups;
+        let nothing = seen.groups.is_empty() && LISTS.iter().all(|field| by_groups.get(*field).is_empty());
+        // The queue looks at people as well, and must not be its own cause.
+        if nothing || self.call.is_listing() || !seen.user.active || seen.user.contact {
+            return Ok(());
+        }
+        let grants = granted(&self.mapping, &seen.groups);
+        let differs = |field: &Field| {
+            let (given, now) = (by_groups.get(*field), grants.get(*field));
+            let missing = |item: &String| !given.contains(item) && !seen.user.list(*field).contains(item);
+            given.iter().any(|item| !now.contains(item)) || now.iter().any(missing)
+        };
+        if LISTS.iter().any(differs) {
+            let now = jiff::Timestamp::now().as_second();
+            self.bridge.store.remind_of_grants(&seen.user.id, now).await?;
+            self.bridge.grants_due.notify_one();
+        }
         Ok(())
     }
 
@@ -233,12 +269,14 @@ impl Users<'_> {
         LISTS.iter().filter(concerned).map(wanted).collect()
     }
 
-    /// Plans what is wanted, groups included. What groups grant counts for the lists that are wanted at all.
+    /// Plans what is wanted, groups included. What groups grant counts for the lists that are wanted at all. A protected
+    /// person keeps roles, or the whole is refused.
     pub(super) fn decide(
         &self,
         seen: &Seen,
         wanted: &BTreeMap<Field, Wanted>,
         grants: &Grants,
+        keeps_roles: bool,
     ) -> Result<Decided, Refusal> {
         let both = with_grants(wanted, grants);
         let mut ours = seen.state.granted.clone();
@@ -247,8 +285,10 @@ impl Users<'_> {
             user: &seen.user,
             granted: &ours,
             wanted: &both,
-            owns: &|field| self.mapping.owns(field),
+            // Of whom Entra has never written a word, nothing says what they should not have.
+            owns: &|field| seen.row.is_some() && self.mapping.owns(field),
             protected: self.bridge.protection(&seen.user),
+            keeps_roles,
             on_deactivate: self.bridge.policy.on_deactivate,
             on_email_change: self.bridge.policy.on_email_change,
         };
@@ -282,6 +322,11 @@ fn attribute(state: &State, wanted: &BTreeMap<Field, Wanted>, grants: &Grants, g
         given.by_mapping.set(field, all.iter().filter(by_mapping).cloned().collect());
     }
     given
+}
+
+/// Ziflow's own words stand in quotes, and may name people.
+fn without_message(detail: &str) -> &str {
+    detail.split('"').next().unwrap_or_default()
 }
 
 /// What was decided about a person.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 use tracing::warn;
@@ -211,6 +212,10 @@ impl Groups<'_> {
         let edit = Edit { group, members, now: jiff::Timestamp::now().as_second() };
         let store = &self.0.bridge.store;
         if let Some(after) = store.edit_group(edit).await? {
+            // A reload came between: what the group grants was read from the mapping of before.
+            if !Arc::ptr_eq(&self.0.mapping, &self.0.bridge.in_force.load().mapping) {
+                self.0.bridge.look_again.store(true, Ordering::Relaxed);
+            }
             let after = self.keep_up(after).await?;
             self.0.bridge.grants_due.notify_one();
             return Ok(after);

@@ -244,6 +244,8 @@ pub struct Bridge {
     group_pages: Sequences,
     /// Told when somebody waits for what their groups grant.
     grants_due: Notify,
+    /// Whether a group was changed under a mapping that was no longer in force.
+    look_again: AtomicBool,
     record: Record,
     /// What is known about the account, and held by whoever finds out.
     account: Mutex<Account>,
@@ -302,6 +304,7 @@ impl Bridge {
             sequences: Sequences::default(),
             group_pages: Sequences::default(),
             grants_due: Notify::new(),
+            look_again: AtomicBool::default(),
             record: Record::default(),
             account: Mutex::default(),
             recognising: tokio::sync::Mutex::default(),

@@ -73,6 +73,8 @@ pub struct Situation<'a> {
     pub owns: &'a (dyn Fn(Field) -> bool + Sync),
     /// Why this person is beyond the bridge's reach, if they are.
     pub protected: Option<Protection>,
+    /// Whether protected people keep what would be taken from them, in place of a refusal.
+    pub keeps_roles: bool,
     pub on_deactivate: OnDeactivate,
     pub on_email_change: OnEmailChange,
 }
@@ -124,6 +126,8 @@ pub enum Note {
     DeactivationIgnored,
     /// A person must keep one role at least.
     LastRoleKept,
+    /// A protected person keeps roles that no source grants any more.
+    ProtectedRolesKept,
     /// A Lite User seat excludes every other role, and a role given by hand in Ziflow is not taken away.
     HandMadeRolesKept,
 }
@@ -134,7 +138,7 @@ impl Note {
         match self {
             Self::EmailKept | Self::TombstoneRename => Field::Email,
             Self::DeactivationIgnored => Field::Active,
-            Self::LastRoleKept | Self::HandMadeRolesKept => Field::Roles,
+            Self::LastRoleKept | Self::HandMadeRolesKept | Self::ProtectedRolesKept => Field::Roles,
         }
     }
 
@@ -147,6 +151,7 @@ impl Note {
                 "renamed by Entra on soft deletion: kept in SCIM, Ziflow keeps the address"
             }
             Self::DeactivationIgnored => "left active: policy.on_deactivate is ignore",
+            Self::ProtectedRolesKept => "protected: a role stays though nothing grants it any more",
             Self::LastRoleKept => "one plain role is left in place: Ziflow knows nobody without a role",
             Self::HandMadeRolesKept => {
                 "not all roles are given: lite_user excludes the others, and roles given by hand in Ziflow stay \
@@ -258,10 +263,19 @@ fn list(
     new.extend(wanted.iter().filter(|value| !current.contains(value)).cloned());
     let note = if field == Field::Roles { possible_roles(&mut new, current, ours) } else { None };
     let takes_away = current.iter().any(|value| !new.contains(value));
+    let mut note = note;
+    let mut handed_over = Vec::new();
     if let (Some(protection), true, Field::Roles) = (situation.protected, takes_away, field) {
-        return (Step::Refuse(Refusal::TakeRoles(protection)), None);
+        if !situation.keeps_roles {
+            return (Step::Refuse(Refusal::TakeRoles(protection)), None);
+        }
+        handed_over.extend(current.iter().filter(|value| !new.contains(value)).cloned());
+        new.extend(handed_over.clone());
+        note = Some(Note::ProtectedRolesKept);
     }
-    let still_ours = |value: &&String| ours.contains(value) || !current.contains(value);
+    // What a protected person keeps is from now on as if it had been given by hand.
+    let still_ours =
+        |value: &&String| !handed_over.contains(value) && (ours.contains(value) || !current.contains(value));
     let ours = new.iter().filter(still_ours).cloned().collect();
     granted.set(field, ours);
     let new = FieldValue::List(new);
@@ -383,6 +397,7 @@ mod tests {
             wanted: &wanted,
             owns: &|_| false,
             protected: None,
+            keeps_roles: false,
             on_deactivate: OnDeactivate::Deactivate,
             on_email_change: OnEmailChange::Keep,
         };

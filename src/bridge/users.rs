@@ -63,7 +63,16 @@ impl Users<'_> {
     /// Deletes a person as `policy.on_delete` says.
     pub async fn delete(&self, id: &str) -> Result<(), Error> {
         let _lock = self.bridge.locks.take(id, self.call.deadline()).await?;
-        let seen = self.look(id).await?;
+        let seen = match self.look(id).await {
+            Err(error) if error.status == StatusCode::NOT_FOUND => {
+                // Nobody has deleted them through the bridge: what it knows of them ends here, memberships included.
+                if self.bridge.store.person(id).await?.is_some() {
+                    self.bridge.store.remove(id).await?;
+                }
+                return Err(error);
+            }
+            seen => seen?,
+        };
         self.meant(&seen)?;
         if let Some(protection) = self.bridge.protection(&seen.user) {
             return Err(protected("deleted", protection));
@@ -74,11 +83,10 @@ impl Users<'_> {
             )),
             OnDelete::Deactivate => self.bury(&seen).await,
             OnDelete::Delete => {
-                if seen.user.active || seen.user.contact {
-                    self.brake(id).await?;
-                }
+                let counted = (seen.user.active || seen.user.contact) && self.brake(id).await?;
                 let new_owner = self.bridge.policy.new_owner_id.as_deref();
-                self.bridge.directory.client().delete(&self.call, id, new_owner).await?;
+                let deleted = self.bridge.directory.client().delete(&self.call, id, new_owner).await;
+                self.unless_kept(counted, id, deleted).await??;
                 self.bridge.directory.removed(id);
                 Ok(self.bridge.store.remove(id).await?)
             }
@@ -97,8 +105,9 @@ impl Users<'_> {
 
     async fn bury(&self, seen: &Seen) -> Result<(), Error> {
         if seen.user.active || seen.user.contact {
-            self.brake(&seen.user.id).await?;
-            match self.bridge.update(&self.call, &seen.user, &off()).await {
+            let counted = self.brake(&seen.user.id).await?;
+            let written = self.bridge.update(&self.call, &seen.user, &off()).await;
+            match self.unless_kept(counted, &seen.user.id, written).await? {
                 // Gone meanwhile is what was asked for.
                 Ok(_) | Err(Upstream::NotFound) => {}
                 Err(error) => return Err(error.into()),
@@ -225,11 +234,10 @@ impl Users<'_> {
             seen.user = self.bridge.today(&self.call, &seen.user.id, &seen.user.email).await?;
         }
         let grants = granted(&self.mapping, &seen.groups);
-        let Decided { fields, given } = self.decide(&seen, wanted, &grants).map_err(not_allowed)?;
-        if disables(&fields) {
-            self.brake(&seen.user.id).await?;
-        }
-        let user = self.write(&seen, &fields, &given).await??;
+        let Decided { fields, given } = self.decide(&seen, wanted, &grants, false).map_err(not_allowed)?;
+        let counted = disables(&fields) && self.brake(&seen.user.id).await?;
+        let written = self.write(&seen, &fields, &given).await?;
+        let user = self.unless_kept(counted, &seen.user.id, written).await??;
         let returns = user.active && !seen.user.active;
         let kept = self.keep(&seen, after, user, given).await?;
         if returns && (!kept.groups.is_empty() || kept.state.granted_by_groups != Granted::default()) {

@@ -49,7 +49,7 @@ impl Command {
 }
 
 async fn status(store: &Store, most: u32, format: Format) -> Result<ExitCode, crate::store::Error> {
-    let Brake { since, taken } = brake_of(store).await?;
+    let Brake { since, taken, .. } = brake_of(store).await?;
     match format {
         Format::Json => {
             println!("{}", json!({"tripped": since.is_some(), "since": since, "taken": taken, "most": most}));

@@ -348,6 +348,13 @@ pub(super) fn enqueue(connection: &Connection, id: &str, now: i64) -> Result<(),
     Ok(())
 }
 
+pub(super) fn remind(connection: &Connection, id: &str, now: i64) -> Result<(), Error> {
+    let query =
+        "INSERT OR IGNORE INTO grants_due (id, since, revision, tries, due) VALUES (?1, ?2, 0, 0, ?2)";
+    connection.prepare_cached(query)?.execute(params![id, now])?;
+    Ok(())
+}
+
 fn enqueue_all(transaction: &Transaction<'_>, number: u32, now: i64) -> Result<(), Error> {
     let query = format!(
         "INSERT INTO grants_due (id, since, revision, tries, due)

@@ -61,6 +61,8 @@ pub struct Brake {
     pub since: Option<String>,
     /// How many people's access was taken lately.
     pub taken: u32,
+    /// Whether this very person has been counted just now.
+    pub counted: bool,
 }
 
 /// Somebody whose access is about to be taken. Times are seconds since 1970.
@@ -308,6 +310,12 @@ impl Store {
         self.run(move |connection| groups::enqueue(connection, &id, now)).await
     }
 
+    /// The same, unless they wait already: how long they have to wait stays as it is.
+    pub async fn remind_of_grants(&self, id: &str, now: i64) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.run(move |connection| groups::remind(connection, &id, now)).await
+    }
+
     /// Who is next whose groups' grants are to be applied.
     pub async fn next_grants(&self, now: i64) -> Result<Option<Due>, Error> {
         self.run(move |connection| groups::next_due(connection, now)).await
@@ -350,6 +358,12 @@ impl Store {
     /// Counts somebody whose access is about to be taken, or trips the brake if they are one too many. How it is then.
     pub async fn take_access(&self, taking: Taking) -> Result<Brake, Error> {
         self.run(move |connection| sqlite::take_access(connection, &taking)).await
+    }
+
+    /// Somebody has kept their access after all.
+    pub async fn give_access_back(&self, id: &str) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.run(move |connection| sqlite::give_access_back(connection, &id)).await
     }
 
     /// Lets the brake go, and counts from nothing again. Whether it had tripped.

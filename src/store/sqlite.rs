@@ -343,7 +343,7 @@ pub(super) fn brake(connection: &Connection, after: i64) -> Result<Brake, Error>
     let since = connection.query_row("SELECT since FROM brake", [], |row| row.get(0)).optional()?;
     let count = "SELECT count(*) FROM access_taken WHERE at > ?1";
     let taken = connection.prepare_cached(count)?.query_row([after], |row| row.get(0))?;
-    Ok(Brake { since, taken })
+    Ok(Brake { since, taken, counted: false })
 }
 
 pub(super) fn take_access(connection: &mut Connection, taking: &Taking) -> Result<Brake, Error> {
@@ -363,6 +363,11 @@ pub(super) fn take_access(connection: &mut Connection, taking: &Taking) -> Resul
     let brake = brake(&transaction, *after)?;
     transaction.commit()?;
     Ok(brake)
+}
+
+pub(super) fn give_access_back(connection: &Connection, id: &str) -> Result<(), Error> {
+    connection.execute("DELETE FROM access_taken WHERE id = ?1", [id])?;
+    Ok(())
 }
 
 pub(super) fn release_brake(connection: &mut Connection) -> Result<bool, Error> {
@@ -484,7 +489,7 @@ mod tests {
 
     fn take(store: &mut Connection, id: &str, at: i64) -> (Option<String>, u32) {
         let taking = Taking { id: id.to_owned(), at, after: at - 3600, now: at.to_string(), most: 2 };
-        let Brake { since, taken } = take_access(store, &taking).unwrap();
+        let Brake { since, taken, .. } = take_access(store, &taking).unwrap();
         (since, taken)
     }
 

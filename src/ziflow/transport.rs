@@ -104,7 +104,7 @@ impl Call {
     }
 
     /// Whether people's requests go first.
-    pub(super) fn is_listing(&self) -> bool {
+    pub fn is_listing(&self) -> bool {
         self.is_listing
     }
 

@@ -9,7 +9,7 @@ use ziflow_scim_bridge::simulator::Fault;
 use crate::group_stage::{
     ADMINS, GROUPS, MANAGERS, Place, add, change, create, find, group, make, members, remove, settled,
 };
-use crate::harness::{encoded, person};
+use crate::harness::{command, encoded, person};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_is_made_found_renamed_and_deleted() {
