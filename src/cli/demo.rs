@@ -7,11 +7,13 @@ use clap::Args;
 use serde_json::Value;
 use tokio::signal::ctrl_c;
 
+use crate::bridge::in_force::InForce;
 use crate::cli::stage::{Stage, Trouble};
 use crate::cli::transcript::{Outcome, Player, Step, Transcript};
 use crate::cli::{FAILED, failed, say, serve};
 use crate::config::Report;
-use crate::simulator::{self, Simulator};
+use crate::mapping::Mapping;
+use crate::simulator;
 
 const CYCLE: &str = include_str!("../../tests/transcripts/entra/cycle.json");
 
@@ -52,9 +54,11 @@ impl Demo {
         for person in &transcript.people {
             stage.ziflow.add_person(person.clone());
         }
+        stage.bridge.put_mapping(mapping(&transcript)?);
         let ziflow = &stage.ziflow;
-        say(&format!("A simulated Ziflow at {}, the bridge at {}\n", ziflow.base_url(), stage.url));
-        let well = act(&transcript, &stage.url, ziflow).await?;
+        say(&format!("A simulated Ziflow at {}, the bridge at {}", ziflow.base_url(), stage.url));
+        say(&declared(&transcript));
+        let well = act(&transcript, &stage).await?;
         if !self.once {
             say(&invitation(&stage.url, ziflow.key()));
             ctrl_c().await.map_err(|error| error.to_string())?;
@@ -70,11 +74,28 @@ fn told(trouble: Trouble) -> String {
     }
 }
 
-async fn act(transcript: &Transcript, tenant_url: &str, ziflow: &Simulator) -> Result<bool, String> {
-    let mut entra = Player::new(tenant_url, ziflow.key(), ziflow)?;
+/// The shipped mapping, which declares no groups, with a group that grants something.
+fn mapping(transcript: &Transcript) -> Result<InForce, String> {
+    let text = transcript.mapping();
+    let mapping = Mapping::compile(&text).map_err(|problems| format!("the demo's mapping: {problems:?}"));
+    Ok(InForce::new(mapping?.0, "the demo's mapping".to_owned(), &text))
+}
+
+/// The groups that the demo's mapping declares.
+fn declared(transcript: &Transcript) -> String {
+    let groups = transcript.groups.as_ref().and_then(Value::as_object).into_iter().flatten();
+    let lines = groups.map(|(name, grants)| format!("  {name}: {grants}\n"));
+    format!(
+        "The mapping is the shipped one, with groups that grant something:\n{}",
+        lines.collect::<String>()
+    )
+}
+
+async fn act(transcript: &Transcript, stage: &Stage) -> Result<bool, String> {
+    let mut entra = Player::new(&stage.url, stage.ziflow.key(), &stage.ziflow)?;
     let (mut well, mut calls) = (0, 0);
     for (number, step) in transcript.steps.iter().enumerate() {
-        let outcome = entra.play(step).await?;
+        let outcome = entra.play(step, async || stage.settled().await).await?;
         say(&scene(number + 1, step, &outcome));
         well += usize::from(outcome.problems.is_empty());
         calls += outcome.calls.len();

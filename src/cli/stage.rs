@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -14,6 +15,9 @@ use crate::cli::serve;
 use crate::config::{self, Report};
 use crate::server::{self, auth::Door};
 use crate::simulator::{self, Simulator};
+
+/// What groups grant follows a request within this time, or is not waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -75,6 +79,20 @@ impl Stage {
         let worker = Arc::clone(&bridge);
         let grants = tokio::spawn(async move { worker.apply_grants(std::future::pending()).await });
         Ok(Self { ziflow, bridge, url, base_path, mapping_file, failed_examples, service, grants })
+    }
+
+    /// Waits until everybody has had their turn for whom what their groups grant was to be applied.
+    pub(super) async fn settled(&self) {
+        let tried = async {
+            loop {
+                let (waiting, failing, _) = self.bridge.grants_waiting().await;
+                if waiting == failing {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        drop(tokio::time::timeout(PATIENCE, tried).await);
     }
 }
 

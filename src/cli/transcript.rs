@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::entra::Entra;
+use crate::config::MAPPING_YAML;
 use crate::simulator::{Call, Simulator};
 
 /// A conversation.
@@ -17,6 +18,9 @@ pub struct Transcript {
     /// Settings of the bridge it needs, by key.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// What the mapping declares of groups, beside the shipped mapping.
+    #[serde(default)]
+    pub groups: Option<Value>,
     /// People who are in Ziflow before it begins.
     #[serde(default)]
     pub people: Vec<Value>,
@@ -39,9 +43,13 @@ pub struct Step {
     /// What the answer must hold: members not named may be anything, null means absent.
     #[serde(default)]
     pub answer: Option<Value>,
-    /// The calls it must become, as `METHOD /route`; not looked at when missing.
+    /// The calls it must become, as `METHOD /route`, those included that follow the answer because of what groups
+    /// grant; not looked at when missing.
     #[serde(default)]
     pub ziflow: Option<Vec<String>>,
+    /// What people must have in Ziflow then, by their address.
+    #[serde(default)]
+    pub in_ziflow: BTreeMap<String, Value>,
     /// What to keep of the answer: name to JSON pointer.
     #[serde(default)]
     pub keep: BTreeMap<String, String>,
@@ -75,6 +83,14 @@ impl Transcript {
     pub fn parse(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
+
+    /// The mapping it is played with. JSON is YAML as well.
+    pub fn mapping(&self) -> String {
+        match &self.groups {
+            Some(groups) => format!("{MAPPING_YAML}\ngroups: {groups}\n"),
+            None => MAPPING_YAML.to_owned(),
+        }
+    }
 }
 
 impl<'a> Player<'a> {
@@ -84,8 +100,9 @@ impl<'a> Player<'a> {
         Ok(Self { entra, base: base.trim_end_matches('/').to_owned(), simulator, kept: BTreeMap::new() })
     }
 
-    /// Asks, and compares what comes back. An error means that there was no answer at all.
-    pub async fn play(&mut self, step: &Step) -> Result<Outcome, String> {
+    /// Asks, waits until what follows the answer has happened, which `settled` tells, and compares. An error means that
+    /// there was no answer at all.
+    pub async fn play(&mut self, step: &Step, settled: impl AsyncFnOnce()) -> Result<Outcome, String> {
         for (request, body) in &step.simulator {
             let (_, answer) = self.ask(&self.origin(), request, Some(body)).await?;
             drop(answer);
@@ -94,6 +111,7 @@ impl<'a> Player<'a> {
         let request = self.filled(&step.request);
         let sent = step.body.as_ref().map(|body| self.filled_in(body));
         let (status, answer) = self.ask(&self.base, &request, sent.as_ref()).await?;
+        settled().await;
         let calls = self.simulator.calls_since(before);
         let mut problems = Vec::new();
         if status != step.status {
@@ -107,6 +125,15 @@ impl<'a> Player<'a> {
             if made != *expected {
                 problems.push(format!("became the calls {made:?}, expected {expected:?}"));
             }
+        }
+        for (email, expected) in &step.in_ziflow {
+            let there = self
+                .simulator
+                .people()
+                .into_iter()
+                .find(|person| person.get("email").is_some_and(|there| there == email));
+            let differences = differences(expected, &there.unwrap_or_default());
+            problems.extend(differences.iter().map(|difference| format!("{email} in Ziflow: {difference}")));
         }
         for (name, pointer) in &step.keep {
             match answer.pointer(pointer).and_then(Value::as_str) {

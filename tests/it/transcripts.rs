@@ -1,8 +1,10 @@
 //! Every conversation in `tests/transcripts/entra`, played against the real binary.
 
+use std::time::Duration;
+
 use ziflow_scim_bridge::cli::transcript::{Player, Transcript};
 
-use crate::harness::{Bridge, TOKEN, ziflow};
+use crate::harness::{Bridge, Folder, TOKEN, ziflow};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_conversation_goes_as_written() {
@@ -28,17 +30,31 @@ async fn play(transcript: &Transcript) -> Vec<String> {
     for person in &transcript.people {
         ziflow.add_person(person.clone());
     }
+    let folder = Folder::new();
+    let mapping = folder.file("mapping.yaml", &transcript.mapping()).display().to_string();
     let variable = |key: &str| format!("BRIDGE_{}", key.replace('.', "__").to_uppercase());
     let settings: Vec<_> =
         transcript.settings.iter().map(|(key, value)| (variable(key), value.as_str())).collect();
-    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let settings = settings.iter().map(|(name, value)| (name.as_str(), *value));
+    let settings: Vec<_> = settings.chain([("BRIDGE_MAPPING__FILE", mapping.as_str())]).collect();
     let bridge = Bridge::with(&ziflow, &settings).await;
     let mut entra = Player::new(&bridge.url, TOKEN, &ziflow).unwrap();
     let mut problems = Vec::new();
     for step in &transcript.steps {
-        let outcome = entra.play(step).await.unwrap();
+        let outcome = entra.play(step, async || settled(&bridge).await).await.unwrap();
         problems.extend(outcome.problems.iter().map(|problem| format!("{}: {problem}", step.title)));
     }
     bridge.stop().await;
     problems
+}
+
+/// Waits until nobody waits for what their groups grant.
+async fn settled(bridge: &Bridge) {
+    for _ in 0..400 {
+        if bridge.metric("ziflow_scim_bridge_grants_waiting").await == "0" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", bridge.admin("/readyz").await);
 }
