@@ -87,7 +87,7 @@ words! {
     Inactive { "listed" => Listed, "contacts_only" => ContactsOnly }
     ApiKeys { "shown" => Shown, "hidden" => Hidden }
     Texts { "verbatim" => Verbatim, "trimmed" => Trimmed }
-    GroupStrings { "any" => Any, "known_only" => KnownOnly }
+    GroupStrings { "any" => Any, "known_only" => KnownOnly, "ids" => Ids }
     RolesCase { "plain" => Plain, "role_prefix" => RolePrefix }
     RoleSets { "strict" => Strict, "any" => Any }
     GuestOnCreate { "becomes_user" => BecomesUser, "duplicate" => Duplicate }
@@ -172,7 +172,8 @@ quirks! {
     texts: Texts = Texts::Verbatim, Texts::WORDS,
         "whether texts are kept as sent, or trimmed (and phone numbers freed of blanks)";
     group_strings: GroupStrings = GroupStrings::Any, GroupStrings::WORDS,
-        "whether group takes any text, or only those that somebody has had before";
+        "what group takes: any text, only those that somebody has had before, or only the ids of the groups there are, \
+         which are grp-1, grp-2 and grp-3";
     roles_case: RolesCase = RolesCase::Plain, RolesCase::WORDS,
         "how roles are shown: user, or ROLE_USER";
     role_sets: RoleSets = RoleSets::Strict, RoleSets::WORDS,

@@ -454,6 +454,7 @@ async fn what_the_account_does_becomes_settings() {
             "take the place of the old ones",
         ),
         (&[("group_strings", "known_only")], Vec::new(), "a group that does not exist", "is refused"),
+        (&[("group_strings", "ids")], Vec::new(), "a group that does not exist", "is refused"),
         (&[("delete_status", "202")], Vec::new(), "a delete", "works"),
         (&[("delete_status", "204"), ("update_status", "204")], read_back("500", "3"), "a delete", "works"),
         (

@@ -18,6 +18,7 @@ mod drift;
 mod dry_run;
 mod explain;
 mod faults;
+mod group_ids;
 mod group_stage;
 mod groups;
 mod groups_corners;
