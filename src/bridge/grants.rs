@@ -187,11 +187,13 @@ impl Users<'_> {
         if !is_fresh {
             seen.user = self.bridge.today(&self.call, id, &seen.user.email).await?;
         }
+        let grants = granted(&self.mapping, &seen.groups);
+        let turn = || Event::Turn { user: Box::new(seen.user.clone()), grants: grants.clone() };
+        self.bridge.record.note(turn);
         // Who is disabled gets it on their return.
         if !seen.user.active {
             return Ok(());
         }
-        let grants = granted(&self.mapping, &seen.groups);
         let wanted = self.wanted_lists(&seen, &grants);
         let Decided { fields, given } = self.decide(&seen, &wanted, &grants, true).map_err(not_allowed)?;
         if fields.is_empty() && given == seen.state.given() {

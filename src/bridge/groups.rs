@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use crate::bridge::find::{List, fold, start};
+use crate::bridge::record::Event;
 use crate::bridge::{Users, now};
 use crate::mapping::groups::Grants;
 use crate::scim::error::Error;
@@ -42,9 +43,19 @@ impl Users<'_> {
 impl Groups<'_> {
     /// Makes a group.
     pub async fn create(&self, resource: Resource, members: Option<Vec<String>>) -> Result<Resource, Error> {
+        self.create_as(random_id()?, resource, members).await
+    }
+
+    /// Makes a group with this id: `explain` puts one in place before a request about it.
+    pub async fn create_as(
+        &self,
+        id: String,
+        resource: Resource,
+        members: Option<Vec<String>>,
+    ) -> Result<Resource, Error> {
         let members = members.unwrap_or_default();
         self.refuse_strangers(&members).await?;
-        let group = self.group(random_id()?, resource)?;
+        let group = self.group(id, resource)?;
         let _lock = self.lock(&group.id).await?;
         let changes = if members.is_empty() { Vec::new() } else { vec![Change::Add(members)] };
         let made = self.edit(group, changes).await?;
@@ -194,6 +205,11 @@ impl Groups<'_> {
         let display_name = text_of(&resource, "displayName");
         let external_id = Some(text_of(&resource, "externalId")).filter(|id| !id.is_empty());
         let grants = self.0.mapping.grants(&display_name, external_id.as_deref());
+        self.0.bridge.record.note(|| Event::Group {
+            mapping: Arc::clone(&self.0.mapping),
+            name: display_name.clone(),
+            external_id: external_id.clone(),
+        });
         Ok(Group {
             number: 0,
             id,

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::bridge::plan::Note;
 use crate::mapping::Mapping;
 use crate::mapping::apply::Wanted;
+use crate::mapping::groups::Grants;
 use crate::scim::resource::Resource;
 use crate::ziflow::model::{Field, Fields, User};
 
@@ -19,6 +20,10 @@ pub enum Event {
     Create { mapping: Arc<Mapping>, resource: Resource },
     /// The mapping is asked what a change means.
     Update { mapping: Arc<Mapping>, before: Resource, after: Resource },
+    /// A group is made or changed: this is what declares what it grants from now on.
+    Group { mapping: Arc<Mapping>, name: String, external_id: Option<String> },
+    /// Somebody has their turn, for whom what their groups grant is to be applied: this is what all of them grant.
+    Turn { user: Box<User>, grants: Grants },
     /// It is decided what of that is written.
     Planned { user: Box<User>, wanted: BTreeMap<Field, Wanted>, fields: Fields, notes: Vec<Note> },
 }

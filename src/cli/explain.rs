@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::bridge::record::Event;
 use crate::cli::entra::Entra;
 use crate::cli::explanation::Explanation;
-use crate::cli::request::Request;
+use crate::cli::props;
+use crate::cli::request::{EXAMPLE_ID, Known, Request};
 use crate::cli::stage::{Stage, Trouble};
 use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, mapping_variable, say, serve, show};
 use crate::telemetry::{self, Captured};
@@ -27,6 +28,10 @@ pub(super) struct Explain {
     /// The person whom Ziflow has: as Ziflow's API shows them, or a SCIM user as Entra last wrote them (JSON)
     #[arg(long, value_name = "FILE")]
     user: Option<PathBuf>,
+    /// The group that is there: a SCIM group as Entra last wrote it (JSON); without one, a request about a group finds
+    /// what it needs made up
+    #[arg(long, value_name = "FILE")]
+    group: Option<PathBuf>,
     /// A mapping to try in place of the one that the settings name
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
@@ -58,29 +63,35 @@ impl Explain {
 
     async fn explain(&self, log: &Captured) -> Result<Explanation, Trouble> {
         let text = read(&self.request)?;
-        let user = self.user.as_deref().map(read).transpose()?;
-        let user = user.map(|text| json_object(&text)).transpose()?;
+        let user = self.user.as_deref().map(|path| json_object(path, "--user")).transpose()?;
+        let group = self.group.as_deref().map(|path| json_object(path, "--group")).transpose()?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = serve::bind(loopback, "explain").await?;
         let stage = Stage::set_up(listener, self.config.path().as_deref(), self.variables()).await?;
         show(&stage.failed_examples);
         let entra = Entra::new(stage.ziflow.key())?;
-        let id = match user {
-            Some(user) => Some(put_in_place(&stage, &entra, user).await?),
+        let person = match user {
+            Some(user) => Some(props::person(&stage, &entra, user).await?),
             None => None,
         };
-        let request = Request::parse(&text, &stage.base_path, id.as_deref())?;
+        let group_id = group.as_ref().map(|group| props::id_of(group).unwrap_or(EXAMPLE_ID).to_owned());
+        let known = Known { person: person.as_deref(), group: group_id.as_deref() };
+        let request = Request::parse(&text, &stage.base_path, known)?;
+        let group = props::around(&stage, &entra, &request, group).await?;
+        stage.settled().await;
         let events = stage.bridge.listen();
         let before = stage.ziflow.total_calls();
         log.take();
         let url = format!("{}{}", stage.url, request.target);
         let (status, answer) =
             entra.ask(&request.method, &url, &request.headers, request.body.clone()).await?;
+        stage.settled().await;
         Ok(Explanation {
             request,
             base_path: stage.base_path.clone(),
             mapping: stage.mapping_file.clone(),
-            id,
+            id: person,
+            props: group,
             events: drained(events),
             calls: stage.ziflow.calls_since(before),
             log: log.take(),
@@ -114,44 +125,11 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn json_object(text: &str) -> Result<Value, String> {
-    let user: Value = serde_json::from_str(text).map_err(|error| format!("--user is no JSON: {error}"))?;
-    if user.is_object() { Ok(user) } else { Err("--user must be a JSON object: one person".to_owned()) }
-}
-
-/// Makes the person exist before the request comes, and says their id. A SCIM user is created through the bridge, so
-/// that it remembers what Entra wrote and which roles it gave; a Ziflow user was made by hand.
-async fn put_in_place(stage: &Stage, entra: &Entra, mut user: Value) -> Result<String, String> {
-    let id = user.get("id").and_then(Value::as_str).map(str::to_owned);
-    if user.get("userName").is_none() && user.get("schemas").is_none() {
-        if user.get("email").and_then(Value::as_str).is_none_or(|email| !email.contains('@')) {
-            return Err(
-                "--user is neither a Ziflow user, which has an `email`, nor a SCIM user, which has a \
-                        `userName`"
-                    .to_owned(),
-            );
-        }
-        // What is not said of the person is not there: the simulated Ziflow would fill in its own.
-        if let Some(fields) = user.as_object_mut() {
-            for name in ["company", "phone", "language", "timezone"] {
-                fields.entry(name).or_insert_with(|| json!(""));
-            }
-        }
-        return Ok(stage.ziflow.add_person(user));
-    }
-    if let Some(id) = id {
-        stage.ziflow.next_id(id);
-    }
-    let (status, answer) =
-        entra.ask("POST", &format!("{}/Users", stage.url), &[], Some(user.to_string())).await?;
-    if let (201, Some(id)) = (status, answer.get("id").and_then(Value::as_str)) {
-        return Ok(id.to_owned());
-    }
-    let detail = answer.get("detail").and_then(Value::as_str).unwrap_or("no reason was given");
-    Err(format!(
-        "the person of --user cannot be made with this mapping: {detail}\nWho was there before it can be given as Ziflow's \
-         API shows them: {{\"id\": …, \"email\": …, \"first_name\": …}}"
-    ))
+fn json_object(path: &Path, argument: &str) -> Result<Value, String> {
+    let value: Value =
+        serde_json::from_str(&read(path)?).map_err(|error| format!("{argument} is no JSON: {error}"))?;
+    let one = if argument == "--user" { "person" } else { "group" };
+    if value.is_object() { Ok(value) } else { Err(format!("{argument} must be a JSON object: one {one}")) }
 }
 
 fn drained(mut events: UnboundedReceiver<Event>) -> Vec<Event> {

@@ -5,7 +5,9 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::bridge::record::Event;
+use crate::cli::granted::{self, GroupSeen, Turn};
 use crate::cli::outcome::{self, Asked, Explained};
+use crate::cli::props::Props;
 use crate::cli::request::Request;
 use crate::cli::text::{hanging, indented};
 use crate::mapping::trace::Step;
@@ -20,6 +22,8 @@ pub(super) struct Explanation {
     pub(super) mapping: String,
     /// The id of the person whom Ziflow has, if one was given.
     pub(super) id: Option<String>,
+    /// What was put in place for a request about a group.
+    pub(super) props: Props,
     pub(super) events: Vec<Event>,
     pub(super) calls: Vec<Call>,
     /// Warnings and errors that the service would log.
@@ -33,13 +37,44 @@ impl Explanation {
         let fields = |asked: &Asked| -> Vec<Value> { asked.fields.iter().map(Explained::to_json).collect() };
         let mapping: Vec<Value> =
             self.asked().iter().map(|asked| json!({"about": asked.about, "fields": fields(asked)})).collect();
-        json!({
+        let mut explained = json!({
             "request": {"method": self.request.method, "path": self.path(), "user": self.id},
             "mapping": {"file": self.mapping, "asked": mapping},
             "ziflow": self.calls.iter().map(call_json).collect::<Vec<_>>(),
             "log": self.log,
             "answer": {"status": self.status, "body": self.answer},
-        })
+        });
+        if let (true, Some(object)) = (self.is_about_groups(), explained.as_object_mut()) {
+            let groups: Vec<Value> = self.groups().iter().map(GroupSeen::to_json).collect();
+            let turns: Vec<Value> = self.turns().iter().map(Turn::to_json).collect();
+            object.insert(
+                "groups".to_owned(),
+                json!({"before": self.props.to_json(), "granting": groups, "people": turns}),
+            );
+        }
+        explained
+    }
+
+    /// Also people come into it, by what their groups grant, and groups by what a bulk request holds.
+    fn is_about_groups(&self) -> bool {
+        let told = |event: &Event| matches!(event, Event::Group { .. } | Event::Turn { .. });
+        self.request.is_about_groups() || self.props.group.is_some() || self.events.iter().any(told)
+    }
+
+    /// The groups as the mapping sees them: before, and where that is another thing, after.
+    fn groups(&self) -> Vec<GroupSeen> {
+        let before = self.props.group.as_ref().filter(|_| self.request.is_about_groups());
+        let mut groups: Vec<GroupSeen> = before.map(|group| group.seen.clone()).into_iter().collect();
+        for group in granted::groups(&self.events) {
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        groups
+    }
+
+    fn turns(&self) -> Vec<Turn> {
+        granted::turns(&self.events, &self.calls)
     }
 
     fn path(&self) -> String {
@@ -57,12 +92,15 @@ impl fmt::Display for Explanation {
         if let Some(id) = &self.id {
             writeln!(f, "Ziflow has the person {id}.")?;
         }
+        self.props.lines().iter().try_for_each(|line| writeln!(f, "{}", hanging(line, 0, 0)))?;
         let asked = self.asked();
         for asked in &asked {
             writeln!(f, "\nThe mapping, {}, makes of {}:", self.mapping, asked.about)?;
             write_fields(f, &asked.fields)?;
         }
-        if asked.is_empty() {
+        if self.is_about_groups() {
+            self.write_groups(f)?;
+        } else if asked.is_empty() {
             writeln!(f, "\nThe mapping has no part in this request.")?;
         }
         write_calls(f, &self.calls)?;
@@ -72,6 +110,26 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "\nThe answer: {}", self.status)?;
         write_body(f, &self.answer)
+    }
+}
+
+impl Explanation {
+    fn write_groups(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for group in self.groups() {
+            let head = format!("The mapping, {}, grants to members of `{}`:", self.mapping, group.name);
+            writeln!(f, "\n{}", hanging(&head, 0, 0))?;
+            group.lines().iter().try_for_each(|line| writeln!(f, "{}", hanging(line, 2, 6)))?;
+        }
+        let turns = self.turns();
+        if turns.is_empty() {
+            return writeln!(f, "\nNobody gains or loses anything in Ziflow.");
+        }
+        writeln!(f, "\nWho gains or loses what in Ziflow, after the answer:")?;
+        for turn in turns {
+            writeln!(f, "{}", hanging(&format!("{}, {}:", turn.id, turn.email), 2, 6))?;
+            turn.lines().iter().try_for_each(|line| writeln!(f, "{}", hanging(line, 6, 10)))?;
+        }
+        Ok(())
     }
 }
 

@@ -28,6 +28,15 @@ pub(super) struct Explained {
     result: Outcome,
 }
 
+/// What was decided about a person.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Planned<'a> {
+    pub(super) user: &'a User,
+    pub(super) wanted: &'a BTreeMap<Field, Wanted>,
+    pub(super) fields: &'a Fields,
+    pub(super) notes: &'a [Note],
+}
+
 /// What becomes of a field, as far as it was decided. Values that are missing are nothing.
 #[derive(Debug)]
 enum Outcome {
@@ -46,8 +55,13 @@ enum Outcome {
 /// All of a request's events in their order, and what the calls of Ziflow made of them.
 pub(super) fn asked(events: &[Event], calls: &[Call]) -> Vec<Asked> {
     let mut all: Vec<Asked> = Vec::new();
+    let mut turn: Option<&str> = None;
     for event in events {
         match event {
+            Event::Group { .. } => {}
+            Event::Turn { user, .. } => turn = Some(&user.id),
+            // That is for `granted.rs`.
+            Event::Planned { user, .. } if turn == Some(&user.id) => turn = None,
             Event::Create { mapping, resource } => {
                 let fields = mapping.trace_create(resource).into_iter().map(created).collect();
                 all.push(Asked { about: NEW, fields, decided: false });
@@ -115,6 +129,17 @@ impl Explained {
             },
             None => Outcome::Left(why_left(user, self.field, wanted, notes)),
         };
+    }
+
+    /// A list of somebody for whom what their groups grant is applied.
+    pub(super) fn of_turn(field: Field, planned: &Planned<'_>, is_written: bool) -> Self {
+        let Planned { user, wanted, fields, notes } = *planned;
+        let mut explained = Self { field, steps: Vec::new(), result: Outcome::Untouched(Reason::Unchanged) };
+        explained.decide(user, wanted, fields, notes);
+        if !is_written {
+            explained.come_to_nothing();
+        }
+        explained
     }
 
     fn email(&self) -> Option<&Value> {

@@ -17,40 +17,81 @@ pub(super) struct Request {
     pub(super) body: Option<String>,
 }
 
-/// What a transcript may write for the id of the person in `--user`.
+/// What a transcript may write for the id of the group in `--group`, or of the person in `--user`.
 const ID: &str = "{id}";
+
+/// The id of a group to which nobody has given one.
+pub(super) const EXAMPLE_ID: &str = "example";
+
+/// Whom and what a request may be about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known<'a> {
+    /// The id of the person whom Ziflow has, if any.
+    pub(super) person: Option<&'a str>,
+    /// The id of the group in `--group`, if there is one.
+    pub(super) group: Option<&'a str>,
+}
+
+impl Known<'_> {
+    /// The path of the group, made up where none is given.
+    fn group_path(self) -> String {
+        format!("/Groups/{}", encoded(Some(self.group.unwrap_or(EXAMPLE_ID))))
+    }
+}
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 impl Request {
-    /// Reads a request. `base_path` is where SCIM begins; `id` belongs to the person whom Ziflow has, if any.
-    pub(super) fn parse(text: &str, base_path: &str, id: Option<&str>) -> Result<Self, String> {
+    /// Reads a request. `base_path` is where SCIM begins.
+    pub(super) fn parse(text: &str, base_path: &str, known: Known<'_>) -> Result<Self, String> {
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
             return Err("the request is empty".to_owned());
         }
         match text.split_once(char::is_whitespace) {
             Some((method, rest)) if METHODS.contains(&method.to_ascii_uppercase().as_str()) => {
-                transcript(&method.to_ascii_uppercase(), rest, base_path, id)
+                transcript(&method.to_ascii_uppercase(), rest, base_path, known)
             }
-            _ => of_body(text, id),
+            _ => of_body(text, known),
         }
+    }
+
+    /// Whether it is about groups.
+    pub(super) fn is_about_groups(&self) -> bool {
+        self.segments().next() == Some("Groups")
+    }
+
+    /// The id of the group that it names in its path.
+    pub(super) fn group_id(&self) -> Option<String> {
+        let id = self.segments().nth(1).filter(|id| self.is_about_groups() && *id != ".search")?;
+        Some(percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned())
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        let path = self.target.split('?').next().unwrap_or_default();
+        path.split('/').filter(|segment| !segment.is_empty())
     }
 }
 
 /// `METHOD target [HTTP/1.1]`, headers, an empty line, the body.
-fn transcript(method: &str, rest: &str, base_path: &str, id: Option<&str>) -> Result<Request, String> {
+fn transcript(method: &str, rest: &str, base_path: &str, known: Known<'_>) -> Result<Request, String> {
     let (line, rest) = rest.split_once('\n').unwrap_or((rest, ""));
     let target = match line.trim().rsplit_once(' ') {
         Some((target, version)) if version.starts_with("HTTP/") => target,
         _ => line.trim(),
     };
     let target = below(target.trim(), base_path)?;
-    if target.contains(ID) && id.is_none() {
+    let target = target.replace(&format!("/Groups/{ID}"), &known.group_path());
+    if target.contains(ID) && known.person.is_none() {
         return Err(format!("the request names {ID}, and --user says nobody whose id that could be"));
     }
     let (headers, body) = headers_and_body(rest)?;
-    Ok(Request { method: method.to_owned(), target: target.replace(ID, &encoded(id)), headers, body })
+    Ok(Request {
+        method: method.to_owned(),
+        target: target.replace(ID, &encoded(known.person)),
+        headers,
+        body,
+    })
 }
 
 /// The headers of RFC 7644 section 3.14 count; a token or a type says nothing that matters here.
@@ -98,7 +139,7 @@ fn below(target: &str, base_path: &str) -> Result<String, String> {
 }
 
 /// What the schema of a body asks for.
-fn of_body(text: &str, id: Option<&str>) -> Result<Request, String> {
+fn of_body(text: &str, known: Known<'_>) -> Result<Request, String> {
     let body: Value = serde_json::from_str(text)
         .map_err(|error| format!("neither an HTTP request (`PATCH /Users/{ID}`) nor JSON: {error}"))?;
     let schemas = body.get("schemas").and_then(Value::as_array);
@@ -106,23 +147,36 @@ fn of_body(text: &str, id: Option<&str>) -> Result<Request, String> {
         let texts = schemas.into_iter().flatten().filter_map(Value::as_str);
         texts.map(str::to_ascii_lowercase).any(|schema| schema.ends_with(word))
     };
-    let person = format!("/Users/{}", encoded(id));
+    let (person, group) = (format!("/Users/{}", encoded(known.person)), known.group_path());
+    let is_group = says(":group") || body.get("members").is_some() && body.get("userName").is_none();
+    let of_group = known.group.is_some() || changes_members(&body);
     let (method, target) = if says(":patchop") || body.get("Operations").is_some() && !says(":bulkrequest") {
-        if id.is_none() {
-            return Err("a PATCH changes somebody: give the person with --user".to_owned());
+        if known.person.is_none() && !of_group {
+            return Err(
+                "a PATCH changes somebody: give the person with --user, or the group with --group".to_owned()
+            );
         }
-        ("PATCH", person.as_str())
+        ("PATCH", if of_group { group.as_str() } else { person.as_str() })
     } else if says(":bulkrequest") {
         ("POST", "/Bulk")
     } else if says(":searchrequest") {
         ("POST", "/Users/.search")
-    } else if id.is_some() {
+    } else if is_group {
+        if known.group.is_some() { ("PUT", group.as_str()) } else { ("POST", "/Groups") }
+    } else if known.person.is_some() {
         ("PUT", person.as_str())
     } else {
         ("POST", "/Users")
     };
     let (method, target) = (method.to_owned(), target.to_owned());
     Ok(Request { method, target, headers: Vec::new(), body: Some(text.to_owned()) })
+}
+
+/// Whether an operation of a PATCH names members, whom only groups have.
+fn changes_members(body: &Value) -> bool {
+    let operations = body.get("Operations").and_then(Value::as_array).into_iter().flatten();
+    let mut paths = operations.filter_map(|operation| operation.get("path")?.as_str());
+    paths.any(|path| path.trim().to_ascii_lowercase().starts_with("members"))
 }
 
 fn encoded(id: Option<&str>) -> String {
@@ -137,7 +191,49 @@ mod tests {
     const PATCH: &str = r#"{"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": []}"#;
 
     fn parsed(text: &str, id: Option<&str>) -> Result<(String, String, Option<String>), String> {
-        Request::parse(text, "/scim/v2", id).map(|request| (request.method, request.target, request.body))
+        parsed_with(text, Known { person: id, group: None })
+    }
+
+    fn parsed_with(text: &str, known: Known<'_>) -> Result<(String, String, Option<String>), String> {
+        Request::parse(text, "/scim/v2", known).map(|request| (request.method, request.target, request.body))
+    }
+
+    #[test]
+    fn groups_are_known_by_the_body_or_the_path() {
+        let group = r#"{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "x"}"#;
+        let members = r#"{"Operations": [{"op": "Add", "path": "members", "value": []}]}"#;
+        let both = Known { person: Some("1"), group: Some("a/b") };
+        let (nothing, person) = (Known::default(), Known { person: Some("1"), group: None });
+        for (text, known, method, target) in [
+            (group, nothing, "POST", "/Groups"),
+            (group, person, "POST", "/Groups"),
+            (r#"{"displayName": "x", "members": []}"#, nothing, "POST", "/Groups"),
+            (group, both, "PUT", "/Groups/a%2Fb"),
+            (members, nothing, "PATCH", "/Groups/example"),
+            (members, person, "PATCH", "/Groups/example"),
+            (PATCH, both, "PATCH", "/Groups/a%2Fb"),
+            ("DELETE /Groups/{id}", nothing, "DELETE", "/Groups/example"),
+            (
+                "GET /Groups/{id}?excludedAttributes=members",
+                both,
+                "GET",
+                "/Groups/a%2Fb?excludedAttributes=members",
+            ),
+            ("DELETE /Users/{id}", both, "DELETE", "/Users/1"),
+        ] {
+            let (got, at, _) = parsed_with(text, known).unwrap();
+            assert_eq!((got.as_str(), at.as_str()), (method, target), "{text}");
+        }
+        for (target, about, id) in [
+            ("/Groups/a%2Fb?x=/Groups", true, Some("a/b")),
+            ("/Groups", true, None),
+            ("/Groups?filter=id", true, None),
+            ("/Groups/.search", true, None),
+            ("/Users/Groups", false, None),
+        ] {
+            let request = Request::parse(&format!("GET {target}"), "/scim/v2", nothing).unwrap();
+            assert_eq!((request.is_about_groups(), request.group_id().as_deref()), (about, id), "{target}");
+        }
     }
 
     #[test]
@@ -192,7 +288,7 @@ mod tests {
     #[test]
     fn conditions_are_kept_and_tokens_are_not() {
         let text = "DELETE /Users/1 HTTP/1.1\nAuthorization: Bearer x\nIF-Match: W/\"1\"\n";
-        let request = Request::parse(text, "/scim/v2", None).unwrap();
+        let request = Request::parse(text, "/scim/v2", Known::default()).unwrap();
         assert_eq!(request.headers, [("if-match".to_owned(), "W/\"1\"".to_owned())]);
     }
 

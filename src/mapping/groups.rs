@@ -45,8 +45,28 @@ impl Mapping {
     /// What membership in the group grants, by its SCIM `displayName` and `externalId`, which is Entra's object id.
     pub fn grants(&self, display_name: &str, external_id: Option<&str>) -> Grants {
         let declaration = self.groups.declaration(display_name, external_id);
-        declaration.map(|declaration| declaration.grants(display_name)).unwrap_or_default()
+        declaration.map(|(_, declaration)| declaration.grants(display_name)).unwrap_or_default()
     }
+
+    /// By which of its names a group is declared; none when it is not.
+    pub fn declared_by(&self, display_name: &str, external_id: Option<&str>) -> Option<DeclaredBy> {
+        let (key, _) = self.groups.declaration(display_name, external_id)?;
+        Some(match key {
+            Key::ObjectId(_) => DeclaredBy::ObjectId,
+            Key::Name(_) => DeclaredBy::Name,
+            Key::Undeclared => DeclaredBy::Star,
+        })
+    }
+}
+
+/// Which declaration holds for a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclaredBy {
+    ObjectId,
+    Name,
+    /// `*`, which is for every group without a declaration of its own.
+    Star,
 }
 
 /// A compiled `groups:`.
@@ -75,10 +95,10 @@ pub(super) struct Declaration {
 pub(super) struct DisplayName;
 
 impl Groups {
-    fn declaration(&self, display_name: &str, external_id: Option<&str>) -> Option<&Declaration> {
+    fn declaration(&self, display_name: &str, external_id: Option<&str>) -> Option<(&Key, &Declaration)> {
         let id = external_id.map(|id| Key::ObjectId(folded(id)));
         let keys = [id, Some(Key::Name(folded(display_name))), Some(Key::Undeclared)];
-        keys.into_iter().flatten().find_map(|key| self.declarations.get(&key))
+        keys.into_iter().flatten().find_map(|key| self.declarations.get_key_value(&key))
     }
 }
 
@@ -173,6 +193,23 @@ mod tests {
         assert_eq!(granted(&format!("{upper}: {{ roles: [user] }}"), "x", Some(ID)), "user | ");
         assert_eq!(granted("A: { roles: [user] }", "B", Some(ID)), " | ");
         assert_eq!(granted("", "B", Some(ID)), " | ");
+    }
+
+    #[test]
+    fn it_is_told_which_declaration_holds() {
+        let text = format!(
+            "user:\n  email: {{ from: userName }}\ngroups: {{ {ID}: {{}}, Design: {{ roles: [manager] }}, '*': {{}} }}\n"
+        );
+        let (mapping, _) = Mapping::compile(&text).unwrap();
+        for (name, id, expected) in [
+            ("Design", Some(ID), DeclaredBy::ObjectId),
+            ("design ", Some("x"), DeclaredBy::Name),
+            ("Motion", None, DeclaredBy::Star),
+        ] {
+            assert_eq!(mapping.declared_by(name, id), Some(expected), "{name}");
+        }
+        let (mapping, _) = Mapping::compile(&text.replace(", '*': {}", "")).unwrap();
+        assert_eq!(mapping.declared_by("Motion", None), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ Authorization: Bearer somebody-elses
     {"op": "Add", "path": "roles", "value": [{"value": "ZiflowManager"}]}]}"#;
 
 /// What `explain` prints, on which exit code.
-fn explain(arguments: &[&str], files: &[(&str, &str)]) -> (String, String, Option<i32>) {
+pub fn explain(arguments: &[&str], files: &[(&str, &str)]) -> (String, String, Option<i32>) {
     let folder = Folder::new();
     for (name, text) in files {
         folder.file(name, text);
@@ -33,7 +33,7 @@ fn explain(arguments: &[&str], files: &[(&str, &str)]) -> (String, String, Optio
     (text(&output.stdout), text(&output.stderr), output.status.code())
 }
 
-fn explained(arguments: &[&str], files: &[(&str, &str)]) -> Value {
+pub fn explained(arguments: &[&str], files: &[(&str, &str)]) -> Value {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", "json"]).collect();
     let (out, error, code) = explain(&arguments, files);
     assert_eq!(code, Some(0), "{error}");

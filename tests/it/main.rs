@@ -17,6 +17,7 @@ mod doctor;
 mod drift;
 mod dry_run;
 mod explain;
+mod explain_groups;
 mod faults;
 mod group_ids;
 mod group_stage;
