@@ -169,3 +169,43 @@ fn the_text_about_groups_is_for_80_columns() {
         assert!(out.contains(expected), "`{expected}` not in:\n{out}");
     }
 }
+
+#[test]
+fn the_manual_shows_what_is_said() {
+    let manual = include_str!("../../README.md");
+    let (_, section) = manual.split_once("A request about a group is explained too").unwrap();
+    let blocks: Vec<&str> = section.split("```").collect();
+    let (group, members) = blocks[1].trim_start_matches("json\n").split_once('\n').unwrap();
+    let command: Vec<&str> = blocks[3].lines().nth(1).unwrap().split(' ').skip(2).collect();
+    let mapping = format!(
+        "{}\ngroups:\n  Brand Reviewers: {{ group: [Brand Reviewers] }}\n",
+        include_str!("../../config/mapping.yaml")
+    );
+    let files = [("new.yaml", mapping.as_str()), ("group.json", group), ("members.json", members)];
+    let (out, error, code) = explain(&command, &files);
+    assert_eq!(
+        (out.trim_end(), code),
+        (blocks[5].trim_start_matches("text\n").trim_end(), Some(0)),
+        "{error}"
+    );
+}
+
+/// What the manual says of app roles is what the conversations in `tests/transcripts/entra` play.
+#[test]
+fn each_expression_of_the_manual_has_a_conversation() {
+    let manual = include_str!("../../README.md");
+    let (_, section) = manual.split_once("\n### Roles\n").unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| Expression | ")).collect();
+    let titles = [
+        include_str!("../transcripts/entra/app-roles-assertive.json"),
+        include_str!("../transcripts/entra/app-roles-complex.json"),
+        include_str!("../transcripts/entra/app-roles-single.json"),
+    ];
+    assert_eq!(rows.len(), titles.len());
+    for (row, transcript) in rows.iter().zip(titles) {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let title: Value = serde_json::from_str(transcript).unwrap();
+        let title = title["title"].as_str().unwrap();
+        assert!(title.contains(&format!("by {}, mapped to {}", cells[2], cells[3])), "{row}: {title}");
+    }
+}
