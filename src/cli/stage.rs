@@ -85,7 +85,7 @@ impl Stage {
     pub(super) async fn settled(&self) {
         let tried = async {
             loop {
-                let (waiting, failing, _) = self.bridge.grants_waiting().await;
+                let (waiting, failing, _) = self.bridge.grants_waiting().await.unwrap_or_default();
                 if waiting == failing {
                     break;
                 }

@@ -1,6 +1,8 @@
 //! Groups where they are unfriendly: odd members, odd names, and things that happen at the same moment.
 
 use http::{Method, StatusCode};
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use ziflow_scim_bridge::simulator::Fault;
 
@@ -321,6 +323,8 @@ async fn who_rose_from_deletion_by_hand_keeps_what_they_join() {
     let a = create(&bridge, "a").await;
     let managers = make(&bridge, "M", MANAGERS).await;
     bridge.delete(&a).await.expect(204);
+    // Later than Ziflow may take to show the delete: until then, active is how they were before it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     place.ziflow.change_person(&a, json!({"active": true}));
     add(&bridge, &managers, &[&a]).await;
     settled(&bridge).await;
