@@ -172,18 +172,17 @@ impl Bridge {
 impl Users<'_> {
     /// Gives a person what their groups grant, and takes away what only groups they have left granted.
     async fn apply_grants_of(&self, id: &str) -> Result<(), Error> {
-        // The first look may have to wait behind everybody's requests, and who asks about this person must not wait with it.
-        let first = match self.look(id).await {
-            Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(()),
-            first => first?,
-        };
-        let looked = Instant::now();
+        // Where there is a queue, this waits behind everybody's requests, and who asks about this person must not wait with
+        // it: they are read before they are locked.
+        let waits = self.bridge.directory.client().limit().waiting() > 0;
+        let read_before = waits && self.look(id).await.is_ok_and(|seen| seen.fresh);
+        let read_at = Instant::now();
         let _lock = self.bridge.locks.take(id, self.call.deadline()).await?;
         let mut seen = match self.look(id).await {
             Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(()),
             seen => seen?,
         };
-        let is_fresh = seen.fresh || first.fresh && looked.elapsed() < PAUSE;
+        let is_fresh = seen.fresh || read_before && read_at.elapsed() < PAUSE;
         if !is_fresh {
             seen.user = self.bridge.today(&self.call, id, &seen.user.email).await?;
         }

@@ -287,7 +287,7 @@ async fn what_was_given_unheard_is_taken_away_all_the_same() {
     place.ziflow.inject(Fault::apply_then_hang().method(Method::PUT));
     add(&bridge, &managers, &[&b]).await;
     while place.roles("b") != manager() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     bridge.kill();
     place.ziflow.clear_faults();
