@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -28,6 +29,12 @@ use crate::ziflow::transport::Call;
 
 /// One person gets this long.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// People go first for so long, and then whoever is next in the queue goes all the same.
+const COURTESY: Duration = Duration::from_secs(6);
+
+/// How often it is looked whether people are still waiting.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// When the queue is looked at without being told.
 const LOOK: Duration = Duration::from_secs(2);
@@ -86,7 +93,16 @@ impl Bridge {
         Ok(())
     }
 
-    /// Whether somebody had their turn.
+    /// Waits while anybody else waits for Ziflow. That is done before somebody has their turn, and not in it: in it their
+    /// own requests wait for its end.
+    async fn let_people_go_first(&self) {
+        let (limit, end) = (self.directory.client().limit(), Instant::now() + COURTESY);
+        while (limit.waiting() > 0 || limit.pause_left().is_some()) && Instant::now() < end {
+            sleep(GLANCE).await;
+        }
+    }
+
+    /// Whether somebody had their turn, and the next one can have theirs at once.
     async fn apply_next(&self) -> bool {
         let due = match self.store.next_grants(jiff::Timestamp::now().as_second()).await {
             Ok(Some(due)) => due,
@@ -96,6 +112,7 @@ impl Bridge {
                 return false;
             }
         };
+        self.let_people_go_first().await;
         let users = Users {
             bridge: self,
             mapping: Arc::clone(&self.in_force.load().mapping),
@@ -108,7 +125,9 @@ impl Bridge {
                 // It is nobody's own: the next one would meet it as well, so the queue rests, and nobody's turn is lost.
                 debug!(reason = error.detail, "the queue of grants rests");
                 sleep(error.retry_after.unwrap_or_default().clamp(PAUSE, LONGEST_REST)).await;
-                return true;
+                // Should it be theirs after all, the others go first.
+                let behind = jiff::Timestamp::now().as_second();
+                self.store.postpone_grants(due, behind, None).await
             }
             Err(error) => self.postpone(due, &error).await,
         };
@@ -123,16 +142,17 @@ impl Bridge {
 
     /// Whether it is trouble with Ziflow or the key, and not with one person.
     fn is_in_trouble(&self, error: &Error) -> bool {
-        error.status == http::StatusCode::TOO_MANY_REQUESTS
+        error.status == StatusCode::TOO_MANY_REQUESTS
             || self.directory.client().holds_back()
             || self.needs_another_key()
     }
 
     async fn postpone(&self, due: Due, error: &Error) -> Result<(), crate::store::Error> {
-        let wait =
-            FIRST_RETRY.saturating_mul(1_i64.checked_shl(due.tries.min(16)).unwrap_or(1)).min(LAST_RETRY);
+        let now = jiff::Timestamp::now().as_second();
         let asked = error.retry_after.map_or(0, |wait| i64::try_from(wait.as_secs()).unwrap_or(LAST_RETRY));
-        let until = jiff::Timestamp::now().as_second() + wait.max(asked);
+        let doubled = FIRST_RETRY.saturating_mul(1_i64.checked_shl(due.tries.min(16)).unwrap_or(1));
+        let wait = doubled.min(LAST_RETRY);
+        let until = now + wait.max(asked);
         warn!(
             id = due.id,
             tries = due.tries + 1,
@@ -172,18 +192,12 @@ impl Bridge {
 impl Users<'_> {
     /// Gives a person what their groups grant, and takes away what only groups they have left granted.
     async fn apply_grants_of(&self, id: &str) -> Result<(), Error> {
-        // Where there is a queue, this waits behind everybody's requests, and who asks about this person must not wait with
-        // it: they are read before they are locked.
-        let waits = self.bridge.directory.client().limit().waiting() > 0;
-        let read_before = waits && self.look(id).await.is_ok_and(|seen| seen.fresh);
-        let read_at = Instant::now();
         let _lock = self.bridge.locks.take(id, self.call.deadline()).await?;
         let mut seen = match self.look(id).await {
-            Err(error) if error.status == http::StatusCode::NOT_FOUND => return Ok(()),
+            Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(()),
             seen => seen?,
         };
-        let is_fresh = seen.fresh || read_before && read_at.elapsed() < PAUSE;
-        if !is_fresh {
+        if !seen.fresh {
             seen.user = self.bridge.today(&self.call, id, &seen.user.email).await?;
         }
         let grants = granted(&self.mapping, &seen.groups);
@@ -238,7 +252,7 @@ impl Users<'_> {
         let by_groups = &seen.state.granted_by_groups;
         let nothing = seen.groups.is_empty() && LISTS.iter().all(|field| by_groups.get(*field).is_empty());
         // The queue looks at people as well, and must not be its own cause.
-        if nothing || self.call.is_listing() || !seen.user.active || seen.user.contact {
+        if nothing || self.call.is_in_the_background() || !seen.user.active || seen.user.contact {
             return Ok(());
         }
         let grants = granted(&self.mapping, &seen.groups);

@@ -13,6 +13,7 @@ pub mod reloads;
 pub mod reply;
 pub mod request;
 pub mod route;
+mod search;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -328,12 +329,7 @@ impl Server {
             Operation::Schemas => Ok(Reply::ok(discovery::schemas(base, &users.required()))),
             Operation::Schema(id) => found(discovery::schema(base, &id, &users.required()), "schema"),
             Operation::List(kind, query) => self.list(&users, kind, *query).await,
-            Operation::Search(kind) => {
-                match Query::from_search(body, kind.resource_type(), &self.filter_limits()) {
-                    Ok(query) => self.list(&users, kind, query).await,
-                    Err(error) => Err(error),
-                }
-            }
+            Operation::Search(kind) => self.search(&users, kind, body).await,
             Operation::Create(kind, projection) => create(&users, kind, body)
                 .await
                 .map(|made| Reply::resource(StatusCode::CREATED, kind, made, &projection)),

@@ -57,8 +57,8 @@ pub enum Operation {
         id: String,
     },
     Bulk,
-    /// A list request whose query stands in the body.
-    Search(Kind),
+    /// A list request whose query stands in the body; at the root it is about everything there is.
+    Search(Option<Kind>),
 }
 
 impl Operation {
@@ -158,8 +158,8 @@ pub fn route(
         ("schemas", Some(id)) => get(method, Operation::Schema(id)),
         ("users", None) => all(Kind::User, method, query, limits),
         ("groups", None) => all(Kind::Group, method, query, limits),
-        ("users", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Kind::User, method),
-        ("groups", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Kind::Group, method),
+        ("users", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Some(Kind::User), method),
+        ("groups", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Some(Kind::Group), method),
         ("users", Some(id)) => one(Kind::User, method, id, query),
         ("groups", Some(id)) => one(Kind::Group, method, id, query),
         ("me", _) => Err(not_implemented("/Me")),
@@ -167,11 +167,7 @@ pub fn route(
             Method::POST => Ok(Operation::Bulk),
             _ => Err(NoRoute::Method { allow: "POST" }),
         },
-        // RFC 7644 section 3.4.3: at the root it would have to search all kinds of resources at once.
-        (".search", None) => Err(not_implemented(
-            "a search of people and groups at once (use /Users/.search or \
-             /Groups/.search)",
-        )),
+        (".search", None) => search(None, method),
         _ => Err(not_found(base)),
     }
 }
@@ -183,7 +179,7 @@ fn get(method: &Method, operation: Operation) -> Result<Operation, NoRoute> {
     }
 }
 
-fn search(kind: Kind, method: &Method) -> Result<Operation, NoRoute> {
+fn search(kind: Option<Kind>, method: &Method) -> Result<Operation, NoRoute> {
     match *method {
         Method::POST => Ok(Operation::Search(kind)),
         _ => Err(NoRoute::Method { allow: "POST" }),
@@ -275,7 +271,7 @@ mod tests {
             ("POST", "/scim/v2/Schemas", "405 GET, HEAD"),
             ("POST", "/scim/v2/bulk/", "bulk"),
             ("GET", "/scim/v2/Bulk", "405 POST"),
-            ("POST", "/scim/v2/.search", "501"),
+            ("POST", "/scim/v2/.search", "search"),
             ("POST", "/scim/v2/Groups/.search", "search"),
             ("POST", "/scim/v2/Users/.search", "search"),
             ("GET", "/scim/v2/Users/.search", "405 POST"),

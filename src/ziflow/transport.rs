@@ -73,6 +73,7 @@ impl KeyNumber {
 pub struct Call {
     deadline: Instant,
     is_listing: bool,
+    is_in_the_background: bool,
     made: Arc<AtomicU32>,
     /// When the last request left: what it brought is as old as that.
     left: Arc<Mutex<Option<Instant>>>,
@@ -82,7 +83,14 @@ pub struct Call {
 
 impl Call {
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, is_listing: false, made: Arc::default(), left: Arc::default(), key: Arc::default() }
+        Self {
+            deadline,
+            is_listing: false,
+            is_in_the_background: false,
+            made: Arc::default(),
+            left: Arc::default(),
+            key: Arc::default(),
+        }
     }
 
     /// The same for a page of a list: it lets people go first.
@@ -90,21 +98,26 @@ impl Call {
         Self { is_listing: true, ..Self::until(deadline) }
     }
 
-    /// The same for work that nobody waits for: requests go first.
+    /// The same for work of the bridge's own.
     pub fn in_the_background(deadline: Instant) -> Self {
-        Self::for_listing(deadline)
+        Self { is_in_the_background: true, ..Self::until(deadline) }
+    }
+
+    /// Whether no request has asked for it.
+    pub fn is_in_the_background(&self) -> bool {
+        self.is_in_the_background
     }
 
     fn lane(&self) -> Lane {
         match (self.is_listing, self.made()) {
-            (true, 0) => Lane::Listing,
+            (true, _) => Lane::Listing,
             (false, 0) => Lane::People,
-            (_, _) => Lane::Begun,
+            (false, _) => Lane::Begun,
         }
     }
 
     /// Whether people's requests go first.
-    pub fn is_listing(&self) -> bool {
+    pub(super) fn is_listing(&self) -> bool {
         self.is_listing
     }
 

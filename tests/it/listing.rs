@@ -200,3 +200,42 @@ async fn what_pins_people_is_sorted_as_well() {
     assert_eq!(names(&found), ["c@example.com", "b@example.com", "a@example.com"]);
     bridge.stop().await;
 }
+
+/// A search at the root finds people and groups, people first; whom a filter cannot mean it does not find.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_at_the_root_is_about_everything() {
+    let ziflow = crowd().await;
+    let bridge = Bridge::start(&ziflow).await;
+    for number in 0..3 {
+        bridge.ask("POST /Groups", Some(json!({"displayName": format!("G{number}")}))).await.expect(201);
+    }
+    let search = |more: Value| {
+        let mut body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let kinds = |answer: &Answer| -> String {
+        let found = answer.body["Resources"].as_array().unwrap().iter();
+        found.map(|one| one["meta"]["resourceType"].as_str().unwrap().chars().next().unwrap()).collect()
+    };
+    for (more, total, expected) in [
+        (json!({"startIndex": 22, "count": 3}), 26, "UUG"),
+        (json!({"startIndex": 24, "count": 9}), 26, "GGG"),
+        (json!({"startIndex": 26}), 26, "G"),
+        (json!({"count": 2}), 26, "UU"),
+        (json!({"count": 0}), 26, ""),
+        (json!({"filter": "displayName sw \"G\""}), 3, "GGG"),
+        (json!({"filter": "userName eq \"p01@example.com\""}), 1, "U"),
+        (json!({"filter": "members pr"}), 0, ""),
+    ] {
+        let found = bridge.ask("POST /.search", Some(search(more.clone()))).await.expect(200);
+        assert_eq!(
+            (&found.body["totalResults"], kinds(&found).as_str()),
+            (&json!(total), expected),
+            "{more}"
+        );
+    }
+    bridge.ask("POST /.search", Some(search(json!({"filter": "nothing eq 1"})))).await.expect(400);
+    bridge.ask("POST /.search", Some(search(json!({"sortBy": "displayName"})))).await.expect(400);
+    bridge.stop().await;
+}

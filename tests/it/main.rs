@@ -19,6 +19,7 @@ mod dry_run;
 mod explain;
 mod explain_groups;
 mod faults;
+mod group_faults;
 mod group_ids;
 mod group_stage;
 mod groups;
