@@ -25,7 +25,9 @@ const AT_ONCE: Duration = Duration::from_millis(1500);
 /// What has failed a few times is tried again within this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const FAULTS: &[(&str, fn() -> Fault)] = &[
+type Named = (&'static str, fn() -> Fault);
+
+const FAULTS: &[Named] = &[
     ("429", || Fault::status(StatusCode::TOO_MANY_REQUESTS)),
     ("500", || Fault::status(StatusCode::INTERNAL_SERVER_ERROR)),
     ("503", || Fault::status(StatusCode::SERVICE_UNAVAILABLE)),

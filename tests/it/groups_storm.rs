@@ -99,12 +99,13 @@ fn joins(person: usize, group: usize) -> bool {
     dice(person, group, 1).is_multiple_of(if group < 2 { 3 } else { 9 })
 }
 
+/// Some of those who are disabled leave all their groups meanwhile.
 fn leaves(person: usize, group: usize) -> bool {
-    joins(person, group) && dice(person, group, 2).is_multiple_of(3)
+    joins(person, group) && (person % 11 == 5 || dice(person, group, 2).is_multiple_of(3))
 }
 
 fn joins_late(person: usize, group: usize) -> bool {
-    !joins(person, group) && dice(person, group, 3).is_multiple_of(40)
+    person % 11 != 5 && !joins(person, group) && dice(person, group, 3).is_multiple_of(40)
 }
 
 fn belongs(person: usize, group: usize) -> bool {
@@ -348,11 +349,16 @@ impl Storm {
                 list.push(Request { line: format!("DELETE /Groups/{}", groups[group]), body: None });
             }
         }
-        all.extend(self.everybody(ids, |number, id| {
-            (fate(number) == Fate::DisabledAndRestored).then(|| switch("True", id))
-        }));
+        let returns = |late: bool| {
+            self.everybody(ids, |number, id| {
+                let returns = fate(number) == Fate::DisabledAndRestored && (number % 11 == 5) == late;
+                returns.then(|| switch("True", id))
+            })
+        };
+        all.extend(returns(false));
         // Who was answered before the plug was pulled is told that it is done.
         self.expect(all, &[200, 204, 404]).await;
+        self.expect(returns(true), &[200]).await;
         let delete = |number: usize, id: &str| {
             let line = format!("DELETE /Users/{id}");
             (fate(number) == Fate::Deleted).then_some(Request { line, body: None })

@@ -23,6 +23,7 @@ mod group_faults;
 mod group_ids;
 mod group_stage;
 mod groups;
+mod groups_big;
 mod groups_corners;
 mod groups_storm;
 mod harness;
