@@ -50,11 +50,17 @@ enum When {
     FirstWrite,
     AllWrites,
     All,
+    /// The first write; and nothing can be read after it.
+    WriteThenDark,
 }
 
 fn inject(place: &Place, fault: Fault, when: When) {
+    if let When::WriteThenDark = when {
+        let dark = Fault::status(StatusCode::BAD_GATEWAY).method(Method::GET);
+        place.ziflow.inject(dark.skip(1).forever());
+    }
     place.ziflow.inject(match when {
-        When::FirstWrite => fault.method(Method::PUT),
+        When::FirstWrite | When::WriteThenDark => fault.method(Method::PUT),
         When::AllWrites => fault.method(Method::PUT).forever(),
         When::All => fault.forever(),
     });
@@ -105,7 +111,7 @@ async fn play(fault: Fault, when: When) {
 async fn the_queue_outlives_every_fault() {
     let mut cases = JoinSet::new();
     for (name, fault) in FAULTS {
-        for when in [When::FirstWrite, When::AllWrites, When::All] {
+        for when in [When::FirstWrite, When::AllWrites, When::All, When::WriteThenDark] {
             cases.spawn(async move {
                 let played = tokio::spawn(play(fault(), when)).await;
                 played.err().map(|error| format!("{name}, {when:?}: {}", panic_text(error)))
