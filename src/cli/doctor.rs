@@ -10,7 +10,7 @@ use crate::cli::probe_report::Probed;
 use crate::cli::reload::in_short;
 use crate::cli::{CONFIG, ConfigFile, FAILED, Format, USAGE, bridge_checks, environment, ziflow_checks};
 use crate::config::{self, Report, Settings};
-use crate::server::auth::{Difference, Tokens};
+use crate::server::tokens::{Difference, Tokens};
 use crate::ziflow::look::Looker;
 
 /// What is printed is stable: fields may be added, none is taken away.

@@ -21,6 +21,7 @@ mod serve;
 mod simulate;
 mod stage;
 mod text;
+mod token;
 pub mod transcript;
 mod watch;
 mod ziflow_checks;
@@ -60,6 +61,8 @@ enum Command {
     Check(check::Check),
     /// Show what a request would do, and why, without an account
     Explain(explain::Explain),
+    /// A new token for Entra, with its digest for the settings
+    Token(token::Command),
     /// The brake on mass disabling
     Brake(brake::Command),
     /// What differs between Ziflow and what Entra wrote
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
             Command::Serve(command) => serve::run(&command).await,
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run().await,
+            Command::Token(command) => command.run(),
             Command::Brake(command) => command.run().await,
             Command::Doctor(command) => Box::pin(command.run()).await,
             Command::Demo(command) => command.run().await,

@@ -16,8 +16,9 @@ use crate::bridge::in_force::InForce;
 use crate::cli::watch::Watch;
 use crate::cli::{environment, serve};
 use crate::config::{self, Fixed, Report, Settings};
-use crate::server::auth::{Difference, Door, Tokens};
+use crate::server::auth::{self, Door};
 use crate::server::reloads::{Reloads, Scope};
+use crate::server::tokens::{Difference, Tokens};
 use crate::yaml::{Problem, Severity};
 use crate::ziflow::transport::ApiKey;
 
@@ -49,6 +50,7 @@ struct Prepared {
     mapping: InForce,
     watched: Option<PathBuf>,
     tokens: Tokens,
+    auth: auth::Settings,
     /// With the form that headers carry, if it is another key.
     api_key: Option<(SecretString, ApiKey)>,
     api_key_file: Option<PathBuf>,
@@ -184,6 +186,7 @@ impl Reloader {
             mapping: settings.mapping,
             watched: settings.watched,
             tokens: settings.tokens,
+            auth: settings.auth,
             api_key: is_new.then_some((key, header)),
             api_key_file: settings.api_key_file,
             key_user: settings.bridge.key_user_email,
@@ -205,6 +208,9 @@ impl Reloader {
         let mut changed = Vec::new();
         changed.extend(self.put_mapping(prepared.mapping));
         changed.extend(self.put_tokens(prepared.tokens));
+        if self.door.put_settings(prepared.auth) {
+            changed.push("auth.max_failures_per_minute".to_owned());
+        }
         // Who owns the new key is protected before it is used.
         changed.extend(self.put_key_user(prepared.key_user));
         changed.extend(self.put_key(prepared.api_key));

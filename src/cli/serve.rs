@@ -17,7 +17,7 @@ use crate::cli::{CONFIG, ConfigFile, FAILED, environment, failed, show};
 use crate::config::{self, Settings};
 use crate::server::auth::Door;
 use crate::server::reloads::Reloads;
-use crate::server::{self, admin};
+use crate::server::{self, admin, expiry};
 use crate::store::{Location, Store};
 use crate::telemetry;
 use crate::ziflow::client::Client;
@@ -83,18 +83,28 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
         info!(listen = admin.local_addr().ok().map(tracing::field::display), "ready for monitoring");
     }
     info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
-    let (door, reloads) = (Arc::new(Door::new(settings.tokens.clone())), Arc::new(Reloads::default()));
+    let (door, reloads) =
+        (Arc::new(Door::new(settings.tokens.clone(), settings.auth)), Arc::new(Reloads::default()));
     let reloader =
         Reloader::new(file, &settings, Arc::clone(&bridge), Arc::clone(&door), Arc::clone(&reloads));
     tokio::join!(
-        server::run(listener, Arc::clone(&bridge), door, settings.server, tenant_url, told(stopped.clone())),
+        server::run(
+            listener,
+            Arc::clone(&bridge),
+            Arc::clone(&door),
+            settings.server,
+            tenant_url,
+            told(stopped.clone())
+        ),
         async {
             if let Some(admin) = admin {
-                admin::run(admin, Arc::clone(&bridge), reloads, told(stopped.clone())).await;
+                admin::run(admin, Arc::clone(&bridge), reloads, Arc::clone(&door), told(stopped.clone()))
+                    .await;
             }
         },
         reloader.run(hangup, told(stopped.clone())),
         bridge.apply_grants(told(stopped.clone())),
+        expiry::announce(&door, told(stopped.clone())),
     );
     info!("stopped");
     Ok(())

@@ -72,7 +72,7 @@ impl Stage {
         // Else the first request would show what belongs to none of them.
         serve::first_look(&bridge).await?;
         let failed_examples = settings.warnings.into_iter().filter(Report::is_of_example).collect();
-        let (door, limits) = (Arc::new(Door::new(settings.tokens)), settings.server);
+        let (door, limits) = (Arc::new(Door::new(settings.tokens, settings.auth)), settings.server);
         let forever = std::future::pending();
         let service = server::run(listener, Arc::clone(&bridge), door, limits, tenant_url, forever);
         let service = tokio::spawn(service);

@@ -8,8 +8,14 @@ use crate::config::keys::keys;
 
 /// These are taken over by a reload. All settings that hold secrets are among them, so that the values kept here may
 /// be looked at.
-const RELOADED: &[&str] =
-    &["auth.tokens", "ziflow.api_key", "ziflow.key_user_email", "mapping.file", "mapping.watch"];
+const RELOADED: &[&str] = &[
+    "auth.tokens",
+    "auth.max_failures_per_minute",
+    "ziflow.api_key",
+    "ziflow.key_user_email",
+    "mapping.file",
+    "mapping.watch",
+];
 
 /// The effective values by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -49,6 +49,11 @@ pub(super) const TOKEN_KEYS: &[(&str, &str)] = &[
     ("token", "The token itself, without blanks. Better name a file, with token_file, or give its sha256."),
     ("token_file", "The file that holds the token, readable by the service alone."),
     ("sha256", "The SHA-256 of the token in hexadecimal digits, so that this file holds no secret."),
+    (
+        "expires",
+        "When the token stops working: a day such as 2027-03-01, to its end in UTC, or an RFC 3339 time.",
+    ),
+    ("read_only", "Whether the token may look at everything and change nothing; never for Entra's own."),
 ];
 
 /// Of these keys, each entry of `auth.tokens` has exactly one.
@@ -83,6 +88,7 @@ pub(super) fn keys() -> Vec<Key> {
         ("server.max_bulk_operations", Integer(1..=1000)),
         ("admin.listen", Text),
         ("auth.tokens", Tokens),
+        ("auth.max_failures_per_minute", Integer(0..=1_000_000)),
         ("ziflow.base_url", Text),
         ("ziflow.api_key", Secret),
         ("ziflow.key_user_email", Email),

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::config::Report;
 use crate::config::keys::{Key, Kind, TOKEN_FORMS, keys, token_keys};
-use crate::server::auth::digest_from_hex;
+use crate::server::tokens::digest_from_hex;
+use crate::server::{expiry, minted};
 use crate::yaml::{self, At, Item, Problem, Problems, Section, Severity, nearest};
 
 /// Variables of the form `BRIDGE_SECTION__KEY` are settings; others that begin so are somebody else's.
@@ -195,7 +196,7 @@ fn email<'a>(item: &Item<'a>, problems: &mut Problems) -> Option<&'a str> {
 
 /// What `sha256` of a token is.
 pub(super) const DIGEST: &str = "it must be the 64 hexadecimal digits of the token's SHA-256";
-pub(super) const NEW_TOKEN: &str = "make one with `openssl rand -base64 32`";
+pub(super) const NEW_TOKEN: &str = "make one with `ziflow-scim-bridge token new`";
 
 fn token_places(item: &Item<'_>) -> Vec<(String, At)> {
     let sections = item.sections(&token_keys(), &mut Problems::default()).unwrap_or_default();
@@ -211,8 +212,10 @@ fn token_places(item: &Item<'_>) -> Vec<(String, At)> {
 
 fn token(section: &Section<'_>, problems: &mut Problems) -> Option<Value> {
     let mut token = Map::new();
-    let name = section.require("name", problems)?.text(problems)?;
-    token.insert("name".to_owned(), name.into());
+    // Each is read, so that all problems are told.
+    let name = section.require("name", problems).and_then(|item| token_name(&item, problems));
+    let expires = section.get("expires").map(|item| expiry_text(&item, problems));
+    let read_only = section.get("read_only").map(|item| item.boolean(problems));
     let given: Vec<&str> = TOKEN_FORMS.iter().copied().filter(|key| section.get(key).is_some()).collect();
     let [one] = given.as_slice() else {
         let found = if given.is_empty() { "none".to_owned() } else { given.join(" and ") };
@@ -235,8 +238,42 @@ fn token(section: &Section<'_>, problems: &mut Problems) -> Option<Value> {
         problems.error(item.at(), &item.key, wrong).hint(hint);
         return None;
     }
+    token.insert("name".to_owned(), name?.into());
     token.insert((*one).to_owned(), text.into());
+    if let Some(expires) = expires {
+        token.insert("expires".to_owned(), expires?.into());
+    }
+    if let Some(read_only) = read_only {
+        token.insert("read_only".to_owned(), read_only?.into());
+    }
     Some(Value::Object(token))
+}
+
+/// It stands in every line of the log.
+fn token_name<'a>(item: &Item<'a>, problems: &mut Problems) -> Option<&'a str> {
+    let name = item.text(problems)?;
+    let wrong = if name.trim().is_empty() {
+        "it is empty"
+    } else if name.contains(minted::PREFIX) {
+        "this is a token, and names are written into the log"
+    } else if name.contains(char::is_control) {
+        "it holds characters that a log cannot show"
+    } else {
+        return Some(name);
+    };
+    problems.error(item.at(), &item.key, wrong).hint("say in a word or two whose token it is");
+    None
+}
+
+fn expiry_text<'a>(item: &Item<'a>, problems: &mut Problems) -> Option<&'a str> {
+    let text = filled(item, problems)?;
+    if expiry::parse(text).is_none() {
+        let message =
+            format!("`{text}` is no day such as 2027-03-01 and no time such as 2027-03-01T12:00:00Z");
+        problems.error(item.at(), &item.key, message);
+        return None;
+    }
+    Some(text)
 }
 
 fn variable_value(variable: &str, name: &str, text: &str, problems: &mut Problems) -> Option<Value> {

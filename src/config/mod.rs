@@ -9,6 +9,7 @@ mod mapping;
 mod report;
 pub mod schema;
 mod secrets;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub use crate::config::mapping::load_mapping;
 pub use crate::config::report::Report;
 use crate::config::report::unreadable;
 pub use crate::config::secrets::read_api_key;
-use crate::server::auth::Tokens;
+use crate::server::tokens::Tokens;
 use crate::store::Location;
 use crate::yaml::{Problem, Severity};
 use crate::{bridge, server, telemetry, ziflow};
@@ -47,6 +48,7 @@ pub struct Settings {
     pub server: server::Settings,
     pub admin_listen: Option<SocketAddr>,
     pub tokens: Tokens,
+    pub auth: server::auth::Settings,
     pub connection: ziflow::transport::Settings,
     /// The file that the API key comes from, if it comes from one.
     pub api_key_file: Option<PathBuf>,
@@ -182,6 +184,7 @@ impl Loader {
         Ok(Settings {
             server: server?,
             admin_listen: admin_listen?,
+            auth: self.section("auth")?,
             tokens: tokens.unwrap_or_else(|| Tokens::of_api_key(&api_key)),
             connection: ziflow::transport::Settings { api_key, ..self.section("ziflow")? },
             api_key_file: self.api_key_file(),

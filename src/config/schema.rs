@@ -98,10 +98,14 @@ fn token() -> Value {
     let pattern = |name: &str| match name {
         "token" => "^[!-~]+$",
         "sha256" => "^[0-9a-fA-F]{64}$",
+        "expires" => r"^\d{4}-\d{2}-\d{2}([Tt ].+)?$",
         _ => FILLED,
     };
     let key = |(name, about): &(&str, &str)| {
-        let key = json!({ "description": about, "type": "string", "pattern": pattern(name) });
+        let key = match *name {
+            "read_only" => json!({ "description": about, "type": "boolean" }),
+            _ => json!({ "description": about, "type": "string", "pattern": pattern(name) }),
+        };
         ((*name).to_owned(), key)
     };
     let properties: Map<String, Value> = TOKEN_KEYS.iter().map(key).collect();

@@ -1,4 +1,4 @@
-//! Secrets and who else may see or change them: the API key, the tokens, and the files of the service.
+//! Secrets and who else may see or change them: the API key, and the files of the service.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,16 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use secrecy::SecretString;
 
-use crate::config::layer::{DIGEST, Layer, NEW_TOKEN, variable_name};
+use crate::config::layer::{Layer, variable_name};
 use crate::config::{Loader, Report, Reported};
-use crate::server::auth::{Digest, Tokens, digest, digest_from_hex};
 use crate::yaml::{Problem, Severity, looks_like_secret};
 
 /// What is wrong, and what to do about it.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
 
 const KEY: &str = "ziflow.api_key";
 const KEY_FILE: &str = "ziflow.api_key_file";
@@ -45,94 +43,6 @@ impl Loader {
     /// The file that it comes from, if it comes from one.
     pub(super) fn api_key_file(&self) -> Option<PathBuf> {
         self.effective(KEY_FILE).map(|name| self.beside(KEY_FILE, &name))
-    }
-
-    /// The tokens with which others speak to the bridge; none while no token is configured.
-    pub(super) fn tokens(&mut self, api_key: Option<&SecretString>) -> Option<Tokens> {
-        let value = self.value("auth.tokens");
-        let entries = value.as_ref().and_then(Value::as_array).filter(|entries| !entries.is_empty())?;
-        let api_key = api_key.map(|key| digest(key.expose_secret().as_bytes()));
-        let mut known: Vec<(&str, Digest)> = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
-            let place = format!("auth.tokens[{index}]");
-            match self.token(entry, &place) {
-                Ok(digest) => {
-                    self.check_token(&place, name, digest, &known, api_key);
-                    known.push((name, digest));
-                }
-                Err((setting, (message, hint))) => {
-                    self.report(Severity::Error, &setting, &format!("token `{name}`: {message}"), &hint);
-                }
-            }
-        }
-        let mut tokens = Tokens::default();
-        for (name, digest) in known {
-            tokens.add(name, digest);
-        }
-        Some(tokens)
-    }
-
-    /// The first token that the settings hold themselves, or in a file.
-    pub(super) fn plain_token(&mut self) -> Option<SecretString> {
-        let value = self.value("auth.tokens")?;
-        let mut token = |entry: &Value| {
-            let text = |key: &str| entry.get(key).and_then(Value::as_str);
-            let in_file = || self.secret_file("auth.tokens[0].token_file", text("token_file")?).ok();
-            text("token").map(str::to_owned).or_else(in_file)
-        };
-        value.as_array()?.iter().find_map(&mut token).map(SecretString::from)
-    }
-
-    /// The digest of one token, or the setting that is wrong about it.
-    fn token(&mut self, entry: &Value, place: &str) -> Result<Digest, (String, Wrong)> {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str);
-        let at = |key: &'static str| move |wrong| (format!("{place}.{key}"), wrong);
-        let (key, token) = match (text("token"), text("token_file"), text("sha256")) {
-            (Some(token), _, _) => ("token", Ok(token.to_owned())),
-            (_, Some(name), _) => ("token_file", self.secret_file(&format!("{place}.token_file"), name)),
-            (_, _, hex) => return of_digest(hex.unwrap_or_default()).map_err(at("sha256")),
-        };
-        let token = token.map_err(at(key))?;
-        if is_graphic(&token) {
-            Ok(digest(token.as_bytes()))
-        } else {
-            wrong(NO_TOKEN, NEW_TOKEN).map_err(at(key))
-        }
-    }
-
-    /// Tokens are told apart by their names and by nothing else.
-    fn check_token(
-        &mut self,
-        place: &str,
-        name: &str,
-        digest: Digest,
-        known: &[(&str, Digest)],
-        api_key: Option<Digest>,
-    ) {
-        if known.iter().any(|(other, _)| *other == name) {
-            let message = format!("two tokens are called `{name}`: the log could not tell them apart");
-            self.report(
-                Severity::Error,
-                &format!("{place}.name"),
-                &message,
-                "give each of them a name of its own",
-            );
-        } else if let Some((other, _)) = known.iter().find(|(_, other)| *other == digest) {
-            let message =
-                format!("the tokens `{other}` and `{name}` are the same, so one cannot be taken away alone");
-            self.report(Severity::Error, place, &message, "make a new token for one of them");
-        }
-        if api_key == Some(digest) {
-            let message =
-                format!("token `{name}` is the Ziflow API key: whoever reads it is an admin in Ziflow");
-            self.report(
-                Severity::Warning,
-                place,
-                &message,
-                "make a token of its own: `openssl rand -base64 32`",
-            );
-        }
     }
 
     /// The settings decide who gets in: only their owner may change them.
@@ -170,7 +80,7 @@ impl Loader {
     }
 
     /// The text of a file that holds a secret.
-    fn secret_file(&mut self, setting: &str, name: &str) -> Result<String, Wrong> {
+    pub(super) fn secret_file(&mut self, setting: &str, name: &str) -> Result<String, Wrong> {
         let path = self.beside(setting.split('[').next().unwrap_or_default(), name);
         let shown = path.display();
         let text = fs::read_to_string(&path).map_err(|error| {
@@ -234,26 +144,14 @@ fn on_file(severity: Severity, path: &Path, message: &str, mode: &str) -> Report
 
 const NO_KEY: &str = "the API key is empty or holds characters that no key has";
 const NO_KEY_HINT: &str = "copy it from the admin's profile in Ziflow, without blanks";
-const NO_TOKEN: &str = "it is empty, or holds blanks or letters that no header can carry";
 
-fn wrong<T>(message: &str, hint: &str) -> Result<T, Wrong> {
+pub(super) fn wrong<T>(message: &str, hint: &str) -> Result<T, Wrong> {
     Err((message.to_owned(), hint.to_owned()))
 }
 
 /// What a header can carry.
-fn is_graphic(text: &str) -> bool {
+pub(super) fn is_graphic(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// A pipeline that lost the token on its way digests nothing, or the end of a line.
-fn of_digest(hex: &str) -> Result<Digest, Wrong> {
-    match digest_from_hex(hex) {
-        Some(found) if found != digest(b"") && found != digest(b"\n") => Ok(found),
-        Some(_) => {
-            wrong("this is the digest of an empty text", "digest the token: `printf %s TOKEN | sha256sum`")
-        }
-        None => wrong(DIGEST, "`printf %s TOKEN | sha256sum`"),
-    }
 }
 
 /// The first key of a settings file that holds a secret itself.

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::bridge::Bridge;
+use crate::server::auth::Door;
 use crate::server::metrics;
 use crate::server::readiness::Readiness;
 use crate::server::reloads::Reloads;
@@ -44,9 +45,10 @@ pub async fn run(
     listener: TcpListener,
     bridge: Arc<Bridge>,
     reloads: Arc<Reloads>,
+    door: Arc<Door>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let readiness = Arc::new(Readiness::new(bridge, reloads));
+    let readiness = Arc::new(Readiness::new(bridge, reloads, door));
     tokio::select! {
         () = accept(listener, &readiness) => {}
         () = look(&readiness) => {}
@@ -111,7 +113,7 @@ async fn answer(request: &Request<Incoming>, readiness: &Readiness) -> Response<
             let look = readiness.look().await;
             let mapping = readiness.bridge.mapping_in_force();
             let grants = readiness.bridge.grants_waiting().await;
-            let page = metrics::render(&look, &readiness.reloads.tally(), &mapping, grants);
+            let page = metrics::render(&look, &readiness.reloads.tally(), &mapping, &readiness.door, grants);
             response(metrics::CONTENT_TYPE, page)
         }
         _ => {

@@ -1,122 +1,174 @@
-//! Who may speak: bearer tokens (RFC 6750), kept as digests and compared without telling how much of one fits.
+//! Who may speak: bearer tokens (RFC 6750), compared by their digests without telling how much of one fits. Whoever has a
+//! right one is served, whatever others from the same place have tried.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
+use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::warn;
 
 use crate::scim::error::Error;
+use crate::server::expiry;
+use crate::server::failures::{Failures, Verdict};
+use crate::server::route::Operation;
+use crate::server::source::Source;
+use crate::server::tokens::{Token, Tokens, digest};
 
-/// A SHA-256.
-pub type Digest = [u8; SHA256_OUTPUT_LEN];
+/// So often it is told that one and the same expired token is still in use.
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// The tokens that are accepted, by name.
-#[derive(Clone, Debug, Default)]
-pub struct Tokens(Vec<(String, Digest)>);
+const NO_TOKEN: &str = "no bearer token: paste the bridge's token into Entra's field Secret Token";
+/// Also of one that has expired: whoever holds it learns nothing from the answer, and the operator from the log.
+const UNKNOWN: &str = "the bearer token is not one of the bridge's; compare it with Entra's Secret Token";
+const TOO_MANY: &str = "too many wrong credentials came from this address within a minute; the right one is always \
+                        served";
 
-impl Tokens {
-    /// The Ziflow API key as the token: Ziflow's own documented set-up, used only while nothing else is
-    /// configured.
-    pub fn of_api_key(key: &SecretString) -> Self {
-        Self(vec![("ziflow-api-key".to_owned(), digest(key.expose_secret().as_bytes()))])
-    }
+/// `auth.*` of the settings, but for the tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Settings {
+    /// 0: any number.
+    pub max_failures_per_minute: u32,
+}
 
-    /// Whether the API key is the token.
-    pub fn are_the_api_key(&self, key: &SecretString) -> bool {
-        let of_key = Self::of_api_key(key);
-        self.0 == of_key.0
-    }
+/// Who speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    /// For the log.
+    pub(super) name: String,
+    pub(super) read_only: bool,
+}
 
-    pub fn add(&mut self, name: &str, digest: Digest) {
-        self.0.push((name.to_owned(), digest));
-    }
-
-    /// What is different in another set.
-    pub fn difference(&self, other: &Self) -> Difference {
-        let names = |these: &Self, is: &dyn Fn(&str, &Digest) -> bool| {
-            these.0.iter().filter(|(name, digest)| is(name, digest)).map(|(name, _)| name.clone()).collect()
-        };
-        Difference {
-            added: names(other, &|name, _| self.get(name).is_none()),
-            removed: names(self, &|name, _| other.get(name).is_none()),
-            changed: names(other, &|name, digest| self.get(name).is_some_and(|before| before != digest)),
+impl Client {
+    /// Whether this may be asked for. What there is no operation for could only be refused another way.
+    ///
+    /// It is the one 403 there is: Entra takes many of them for bad credentials, so its own token must not be read-only.
+    pub(super) fn may(&self, method: &Method, operation: Option<&Operation>) -> Result<(), Error> {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        if !self.read_only || reads || matches!(operation, Some(Operation::Search(_))) {
+            return Ok(());
         }
-    }
-
-    fn get(&self, name: &str) -> Option<&Digest> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, digest)| digest)
-    }
-
-    /// The name of the token that the request carries.
-    pub fn check(&self, headers: &HeaderMap) -> Result<&str, Error> {
-        let presented = bearer(headers).ok_or_else(|| {
-            refused("no bearer token: paste the bridge's token into Entra's field Secret Token")
-        })?;
-        let presented = digest(presented.as_bytes());
-        // All are compared, so that the time does not tell which one fits.
-        let fits = |known: &&(String, Digest)| verify_slices_are_equal(&known.1, &presented).is_ok();
-        let fitting: Vec<_> = self.0.iter().filter(fits).collect();
-        let name = fitting.first().map(|(name, _)| name.as_str());
-        name.ok_or_else(|| {
-            refused("the bearer token is not one of the bridge's; compare it with Entra's Secret Token")
-        })
+        let detail = format!(
+            "the token `{}` is read-only: GET, HEAD and POST to /Users/.search and /Groups/.search are served, and \
+             nothing is changed; give Entra a token without read_only",
+            self.name
+        );
+        Err(Error::new(StatusCode::FORBIDDEN, detail))
     }
 }
 
-/// What is different about a set of tokens, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Difference {
-    pub added: Vec<String>,
-    pub removed: Vec<String>,
-    /// Another token under the same name.
-    pub changed: Vec<String>,
+/// Why nobody is let in.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    /// Whether the log has heard enough of it.
+    pub(super) is_known: bool,
+}
+
+/// How often credentials were missing or wrong.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    /// Answered as what it was.
+    pub(super) refused: AtomicU64,
+    /// Answered by the brake.
+    pub(super) braked: AtomicU64,
 }
 
 /// The door: the tokens in force, which may become others while requests arrive.
 #[derive(Debug)]
-pub struct Door(ArcSwap<Tokens>);
+pub struct Door {
+    tokens: ArcSwap<Tokens>,
+    most_failures: AtomicU32,
+    failures: Mutex<Failures>,
+    /// When the log last heard of an expired token, by its name.
+    told: Mutex<HashMap<String, Instant>>,
+    pub(super) count: Count,
+}
 
 impl Door {
-    pub fn new(tokens: Tokens) -> Self {
-        Self(ArcSwap::from_pointee(tokens))
-    }
-
-    /// The name of the token that the request carries.
-    pub fn check(&self, headers: &HeaderMap) -> Result<String, Error> {
-        self.0.load().check(headers).map(str::to_owned)
+    pub fn new(tokens: Tokens, settings: Settings) -> Self {
+        Self {
+            tokens: ArcSwap::from_pointee(tokens),
+            most_failures: settings.max_failures_per_minute.into(),
+            failures: Mutex::default(),
+            told: Mutex::default(),
+            count: Count::default(),
+        }
     }
 
     pub fn tokens(&self) -> Arc<Tokens> {
-        self.0.load_full()
+        self.tokens.load_full()
     }
 
     /// From the next request on these are accepted, and no others.
     pub fn put(&self, tokens: Tokens) {
-        self.0.store(Arc::new(tokens));
+        self.tokens.store(Arc::new(tokens));
+        lock(&self.told).clear();
+    }
+
+    /// Whether these settings are others than before.
+    pub fn put_settings(&self, settings: Settings) -> bool {
+        let most = settings.max_failures_per_minute;
+        self.most_failures.swap(most, Ordering::Relaxed) != most
+    }
+
+    /// Who it is that the request comes from.
+    pub(super) fn check(&self, headers: &HeaderMap, source: Source) -> Result<Client, Refusal> {
+        let Some(presented) = bearer(headers) else { return Err(self.refuse(NO_TOKEN, source)) };
+        let tokens = self.tokens.load();
+        match tokens.find(&digest(presented.as_bytes())) {
+            Some(token) if !token.has_expired(Timestamp::now()) => {
+                Ok(Client { name: token.name.clone(), read_only: token.read_only })
+            }
+            Some(token) => {
+                self.tell_of_expired(token, source);
+                Err(self.refuse(UNKNOWN, source))
+            }
+            None => Err(self.refuse(UNKNOWN, source)),
+        }
+    }
+
+    fn refuse(&self, detail: &str, source: Source) -> Refusal {
+        let most = self.most_failures.load(Ordering::Relaxed);
+        let verdict = lock(&self.failures).note(source, most, Instant::now());
+        let Verdict::Braked { wait, is_first } = verdict else {
+            self.count.refused.fetch_add(1, Ordering::Relaxed);
+            return Refusal { error: Error::new(StatusCode::UNAUTHORIZED, detail), is_known: false };
+        };
+        self.count.braked.fetch_add(1, Ordering::Relaxed);
+        if is_first {
+            warn!(
+                %source, most,
+                "too many missing or wrong credentials from one address: until a minute is over, further ones are \
+                 answered 429 and not logged; right ones are served (auth.max_failures_per_minute)"
+            );
+        }
+        // Whoever asks again within the last second would be told the same.
+        let wait = Duration::from_secs(wait.as_secs() + 1);
+        let error = Error::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY).retry_after(wait);
+        Refusal { error, is_known: true }
+    }
+
+    fn tell_of_expired(&self, token: &Token, source: Source) {
+        let now = Instant::now();
+        let mut told = lock(&self.told);
+        if told.get(&token.name).is_some_and(|last| now < *last + MINUTE) {
+            return;
+        }
+        told.insert(token.name.clone(), now);
+        let expired = token.expires.map(tracing::field::display);
+        warn!(token = token.name, expired, %source, hint = expiry::REMEDY, "an expired token is still in use");
     }
 }
 
-/// SHA-256 of a token.
-pub fn digest(token: &[u8]) -> Digest {
-    let mut bytes = Digest::default();
-    bytes.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, token).as_ref());
-    bytes
-}
-
-/// A digest from its 64 hexadecimal digits.
-pub fn digest_from_hex(hex: &str) -> Option<Digest> {
-    let mut bytes = Digest::default();
-    if hex.len() != bytes.len() * 2 || !hex.is_ascii() {
-        return None;
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(bytes)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -129,10 +181,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn refused(detail: &str) -> Error {
-    Error::new(StatusCode::UNAUTHORIZED, detail)
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -143,49 +191,78 @@ mod tests {
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())])
     }
 
+    fn source(address: &str) -> Source {
+        Source::of_peer(address.parse().unwrap())
+    }
+
+    /// `old` and `new` are good, `over` has expired, `looks` may only read.
+    fn door(max_failures_per_minute: u32) -> Door {
+        let mut tokens = Tokens::default();
+        for (name, token, expires, read_only) in [
+            ("old", "one", None, false),
+            ("new", "two", Some(Timestamp::MAX), false),
+            ("over", "three", Some(Timestamp::UNIX_EPOCH), false),
+            ("looks", "four", None, true),
+        ] {
+            tokens.add(Token { name: name.to_owned(), digest: digest(token.as_bytes()), expires, read_only });
+        }
+        Door::new(tokens, Settings { max_failures_per_minute })
+    }
+
     #[test]
     fn only_a_known_token_speaks() {
-        let mut tokens = Tokens::default();
-        tokens.add("old", digest(b"one"));
-        tokens.add("new", digest(b"two"));
+        let door = door(0);
         for (header, name) in [
             ("Bearer one", Some("old")),
             ("bearer two", Some("new")),
             ("Bearer  two ", Some("new")),
             ("Bearer three", None),
+            ("Bearer four", Some("looks")),
+            ("Bearer five", None),
             ("Bearer ", None),
             ("Bearer", None),
             ("Basic one", None),
             ("one", None),
         ] {
-            assert_eq!(tokens.check(&with(header)).ok(), name, "{header}");
+            let client = door.check(&with(header), source("192.0.2.1:1")).ok();
+            assert_eq!(client.as_ref().map(|client| client.name.as_str()), name, "{header}");
+            assert_eq!(client.is_some_and(|client| client.read_only), name == Some("looks"), "{header}");
         }
-        assert_eq!(tokens.check(&HeaderMap::new()).unwrap_err().status, StatusCode::UNAUTHORIZED);
+        let two = HeaderMap::from_iter([
+            (AUTHORIZATION, HeaderValue::from_static("Bearer one")),
+            (AUTHORIZATION, HeaderValue::from_static("Bearer one")),
+        ]);
+        for headers in [HeaderMap::new(), two] {
+            let refusal = door.check(&headers, source("192.0.2.1:1")).unwrap_err();
+            assert_eq!((refusal.error.status, refusal.is_known), (StatusCode::UNAUTHORIZED, false));
+        }
     }
 
     #[test]
-    fn sets_of_tokens_differ_by_name_and_by_token() {
-        let set = |tokens: &[(&str, &str)]| {
-            let mut set = Tokens::default();
-            for (name, token) in tokens {
-                set.add(name, digest(token.as_bytes()));
-            }
-            set
-        };
-        let before = set(&[("stays", "1"), ("goes", "2"), ("turns", "3")]);
-        let after = set(&[("turns", "4"), ("stays", "1"), ("comes", "2")]);
-        let names = |name: &str| vec![name.to_owned()];
-        let (added, removed, changed) = (names("comes"), names("goes"), names("turns"));
-        assert_eq!(before.difference(&after), Difference { added, removed, changed });
-        assert_eq!(before.difference(&before), Difference::default());
+    fn an_expired_token_is_answered_like_one_that_never_was() {
+        let told = |token| door(0).check(&with(token), source("192.0.2.1:1")).unwrap_err().error;
+        assert_eq!(told("Bearer three"), told("Bearer nobody's"));
     }
 
     #[test]
-    fn a_digest_is_read_from_hex() {
-        let hex = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
-        assert_eq!(digest_from_hex(hex), Some(digest(b"foo")));
-        for bad in ["", "2c", &hex.replace('c', ""), &hex.replace('2', "g"), &format!("{hex}00")] {
-            assert_eq!(digest_from_hex(bad), None, "{bad}");
+    fn wrong_credentials_are_braked_by_source_and_right_ones_never() {
+        let door = door(3);
+        let storm = source("192.0.2.1:1");
+        let wrong = |from| door.check(&with("Bearer nobody's"), from).unwrap_err();
+        for _ in 0..3 {
+            assert_eq!(wrong(storm).error.status, StatusCode::UNAUTHORIZED);
         }
+        for _ in 0..10 {
+            let refusal = wrong(storm);
+            assert!(refusal.is_known && refusal.error.status == StatusCode::TOO_MANY_REQUESTS, "{refusal:?}");
+            assert!(refusal.error.retry_after.is_some_and(|wait| wait.as_secs() <= 60), "{refusal:?}");
+            assert!(door.check(&with("Bearer one"), storm).is_ok());
+        }
+        assert_eq!(wrong(source("192.0.2.2:1")).error.status, StatusCode::UNAUTHORIZED);
+        let counted = [&door.count.refused, &door.count.braked].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counted, [4, 10]);
+        assert!(door.put_settings(Settings { max_failures_per_minute: 0 }));
+        assert!(!door.put_settings(Settings { max_failures_per_minute: 0 }));
+        assert_eq!(wrong(storm).error.status, StatusCode::UNAUTHORIZED);
     }
 }

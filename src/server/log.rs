@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use crate::scim::error::Error;
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
+use crate::server::source::Source;
 
 /// What became of a request.
 pub(super) struct Done {
@@ -30,6 +31,7 @@ pub(super) struct Line {
     pub(super) method: http::Method,
     pub(super) operation: &'static str,
     pub(super) id: Option<String>,
+    pub(super) source: Source,
     pub(super) client: Option<String>,
 }
 
@@ -40,11 +42,13 @@ impl Line {
         // What stands in the place of an id may be a name: only what turned out to be an id is written down.
         let asked = self.id.as_ref().filter(|id| status.is_success() || !id.contains(['@', ' ']));
         let id = asked.or(done.reply.id.as_ref());
+        // Whoever has shown a right credential is known by that.
+        let source = client.is_none().then(|| tracing::field::display(self.source));
         let ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         macro_rules! line {
             ($level:ident) => {
                 $level!(
-                    %request_id, %method, operation, id, client, status = status.as_u16(),
+                    %request_id, %method, operation, id, client, source, status = status.as_u16(),
                     ziflow_calls = done.calls, ms, reason = done.reason, "request"
                 )
             };

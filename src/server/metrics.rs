@@ -2,10 +2,13 @@
 //! the room that counts; here it is only written down, at the moment somebody asks.
 
 use std::fmt::{Display, Write as _};
+use std::sync::atomic::Ordering;
 
 use crate::bridge::in_force::InForce;
+use crate::server::auth::{Count, Door};
 use crate::server::readiness::{Look, STATES};
 use crate::server::reloads::Tally;
+use crate::server::tokens::Tokens;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -14,6 +17,7 @@ pub(super) fn render(
     look: &Look,
     tally: &Tally,
     mapping: &InForce,
+    door: &Door,
     grants: Option<(u32, u32, i64)>,
 ) -> String {
     let mut page = Page::default();
@@ -23,6 +27,8 @@ pub(super) fn render(
     page.reloads(tally);
     page.family("mapping_info", Kind::Gauge, "The mapping in force.");
     page.sample("mapping_info", &[("file", &mapping.file), ("digest", &mapping.digest)], 1);
+    page.tokens(&door.tokens());
+    page.failures(&door.count);
     // What cannot be read is left out: a zero would say that all is done.
     let Some((waiting, failing, oldest_secs)) = grants else { return page.0 };
     let gauges = [
@@ -81,6 +87,26 @@ impl Page {
         let help = "When something was last loaded, the start included, in seconds since 1970.";
         self.family("last_reload_success_timestamp_seconds", Kind::Gauge, help);
         self.sample("last_reload_success_timestamp_seconds", &[], tally.last_success.as_second());
+    }
+
+    fn tokens(&mut self, tokens: &Tokens) {
+        let ends: Vec<_> = tokens.iter().filter_map(|token| Some((&*token.name, token.expires?))).collect();
+        if ends.is_empty() {
+            return;
+        }
+        let help = "When a token expires, in seconds since 1970; only of tokens that do.";
+        self.family("token_expiry_timestamp_seconds", Kind::Gauge, help);
+        for (name, end) in ends {
+            self.sample("token_expiry_timestamp_seconds", &[("name", name)], end.as_second());
+        }
+    }
+
+    fn failures(&mut self, count: &Count) {
+        let help = "Requests without a right credential, by how they were answered.";
+        self.family("failed_authentications_total", Kind::Counter, help);
+        for (status, count) in [("401", &count.refused), ("429", &count.braked)] {
+            self.sample("failed_authentications_total", &[("status", status)], count.load(Ordering::Relaxed));
+        }
     }
 
     /// The head of a family; its samples follow.

@@ -5,15 +5,20 @@ pub mod admin;
 pub mod auth;
 mod bulk;
 pub mod connection;
+pub mod expiry;
+mod failures;
 pub mod json;
 mod log;
 mod metrics;
+pub mod minted;
 mod readiness;
 pub mod reloads;
 pub mod reply;
 pub mod request;
 pub mod route;
 mod search;
+pub mod source;
+pub mod tokens;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -44,12 +49,13 @@ use crate::scim::query::{Place, Projection, Query};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
 use crate::scim::version::Conditions;
-use crate::server::auth::Door;
+use crate::server::auth::{Client, Door};
 use crate::server::connection::Bounds;
 use crate::server::log::{Done, Line, without_values};
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
 use crate::server::route::{Kind, NoRoute, Operation, route};
+use crate::server::source::Source;
 
 /// The bridge gives up on Ziflow this long before the request's deadline, to have time for the answer.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
@@ -122,7 +128,7 @@ pub async fn run(
     let (stop, _) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let (permit, stream) = tokio::select! {
+        let (permit, stream, source) = tokio::select! {
             accepted = accept(&listener, &connections) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -136,7 +142,7 @@ pub async fn run(
         };
         let (server, stopped) = (Arc::clone(&server), stop.subscribe());
         drop(tokio::spawn(async move {
-            connection::serve(stream, bounds, stopped, |request| server.answer(request)).await;
+            connection::serve(stream, bounds, stopped, |request| server.answer(request, source)).await;
             drop(permit);
         }));
     }
@@ -156,10 +162,10 @@ pub async fn run(
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> std::io::Result<(OwnedSemaphorePermit, TcpStream)> {
+) -> std::io::Result<(OwnedSemaphorePermit, TcpStream, Source)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _peer) = listener.accept().await?;
-    Ok((permit, stream))
+    let (stream, peer) = listener.accept().await?;
+    Ok((permit, stream, Source::of_peer(peer)))
 }
 
 /// Which request it is, and how long Ziflow may be asked for it.
@@ -178,7 +184,7 @@ struct Work {
 
 impl Server {
     /// A request always ends in a response, and in a line of the log.
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, source: Source) -> Response<Full<Bytes>> {
         let request_id = RequestId::new();
         let (head, mut body) = request.into_parts();
         let mut line = Line {
@@ -187,6 +193,7 @@ impl Server {
             method: head.method.clone(),
             operation: "none",
             id: None,
+            source,
             client: None,
         };
         let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
@@ -203,7 +210,18 @@ impl Server {
     }
 
     async fn handle(self: &Arc<Self>, head: &Parts, body: &mut Incoming, line: &mut Line) -> Reply {
-        match self.prepare(head, body, line).await {
+        let client = match self.door.check(&head.headers, line.source) {
+            Ok(client) => client,
+            Err(refusal) => {
+                let done = Done::failed(&refusal.error, 0, &line.request_id);
+                if !refusal.is_known {
+                    line.write(&done);
+                }
+                return done.reply;
+            }
+        };
+        line.client = Some(client.name.clone());
+        match self.prepare(head, body, line, &client).await {
             Ok(work) => self.perform(work, line.clone()).await,
             Err(done) => {
                 line.write(&done);
@@ -212,16 +230,23 @@ impl Server {
         }
     }
 
-    /// Who speaks, what they ask for, and the body it takes.
-    async fn prepare(&self, head: &Parts, body: &mut Incoming, line: &mut Line) -> Result<Work, Done> {
+    /// What is asked for, whether this client may, and the body it takes.
+    async fn prepare(
+        &self,
+        head: &Parts,
+        body: &mut Incoming,
+        line: &mut Line,
+        client: &Client,
+    ) -> Result<Work, Done> {
         let request_id = line.request_id.clone();
         let told = |error: &Error| Done::failed(error, 0, &request_id);
-        line.client = Some(self.door.check(&head.headers).map_err(|error| told(&error))?);
-        let operation = self.operation(head).map_err(|no_route| {
+        let operation = self.operation(head);
+        line.operation = operation.as_ref().map_or(line.operation, Operation::name);
+        client.may(&head.method, operation.as_ref().ok()).map_err(|error| told(&error))?;
+        let operation = operation.map_err(|no_route| {
             let reason = no_route.detail().map(without_values);
             Done { reply: Reply::no_route(&no_route, &request_id), calls: 0, reason }
         })?;
-        line.operation = operation.name();
         line.id = operation.id().map(str::to_owned);
         let conditions = request::conditions(&head.headers).map_err(|error| told(&error))?;
         let body = if operation.takes_body() {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::bridge::{Bridge, Component, Health};
+use crate::server::auth::Door;
 use crate::server::reloads::Reloads;
 
 /// The words for how a part is. Only `failing` makes the bridge not ready: with a stale mapping Entra is served well, and
@@ -18,6 +19,7 @@ pub(super) const STATES: [&str; 5] = ["ok", "unknown", "stale", "tripped", "fail
 pub(super) struct Readiness {
     pub(super) bridge: Arc<Bridge>,
     pub(super) reloads: Arc<Reloads>,
+    pub(super) door: Arc<Door>,
     since: Mutex<HashMap<&'static str, (&'static str, String)>>,
 }
 
@@ -38,12 +40,13 @@ pub(super) struct Part {
 }
 
 impl Readiness {
-    pub(super) fn new(bridge: Arc<Bridge>, reloads: Arc<Reloads>) -> Self {
-        Self { bridge, reloads, since: Mutex::default() }
+    pub(super) fn new(bridge: Arc<Bridge>, reloads: Arc<Reloads>, door: Arc<Door>) -> Self {
+        Self { bridge, reloads, door, since: Mutex::default() }
     }
 
     pub(super) async fn look(&self) -> Look {
-        let parts = self.bridge.health().await;
+        let mut parts = self.bridge.health().await;
+        parts.push(self.door.tokens().health(jiff::Timestamp::now()));
         let ready = parts.iter().all(|part| part.state != Health::Failing);
         Look { ready, parts: parts.into_iter().map(|part| self.part(part)).collect() }
     }

@@ -183,6 +183,9 @@ fn word_length(rest: impl Iterator<Item = char>) -> usize {
 /// Words that, in a key, say that its value is a secret.
 const SECRET_WORDS: &[&str] = &["token", "api_key", "secret", "password", "credential"];
 
+/// How tokens begin that this program makes: covered wherever they stand.
+const TOKEN_PREFIX: &str = "zsb_";
+
 /// Whether this, where a file is to be named, is rather the secret that belongs into it.
 pub fn looks_like_secret(name: &str) -> bool {
     let name = name.trim().trim_matches(['"', '\'']);
@@ -204,6 +207,11 @@ fn covered(line: &str) -> String {
             let end = colon.and_then(|colon| value_end(line, colon));
             mark(&mut cover, colon.zip(end));
         }
+    }
+    for (start, _) in lower.match_indices(TOKEN_PREFIX) {
+        let rest = line.get(start..).unwrap_or_default();
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        mark(&mut cover, Some((start, start + end)));
     }
     for (start, slashes) in line.match_indices("://") {
         let start = start + slashes.len();
@@ -314,6 +322,7 @@ mod tests {
             ("  url: postgres://jo:pa@ss@host/db", "  url: postgres://********@host/db"),
             ("  client_secret: é", "  client_secret: *"),
             ("  key: value", "  key: value"),
+            ("  - { name: zsb_0a1B, sha256: \"zsb_00\" }", "  - { name: ********, sha256: \"******\" }"),
             ("tokens:", "tokens:"),
             ("  api_key_file: /etc/key", "  api_key_file: /etc/key"),
             ("  - { token_file: a, token: b }", "  - { token_file: a, token: * }"),

@@ -36,6 +36,7 @@ mod schema;
 mod starters;
 mod storm;
 mod tidy;
+mod tokens;
 mod transcripts;
 mod truth;
 mod unknowns;
