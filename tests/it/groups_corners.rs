@@ -463,6 +463,48 @@ async fn filters_and_projections_of_members() {
     bridge.stop().await;
 }
 
+/// A search at the root finds people and groups, in one list.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_and_groups_are_searched_at_once() {
+    let place = Place::new(&[]).await;
+    let bridge = place.bridge().await;
+    for number in 0..3 {
+        create(&bridge, &format!("p{number}")).await;
+        make(&bridge, &format!("Team {number}"), "ext").await;
+    }
+    let people = "userName sw \"p\"";
+    let both = "displayName eq \"Jo Lee\" or displayName sw \"Team\"";
+    for (filter, start, count, total, found) in [
+        (people, 1, 10, 3, "p p p"),
+        ("displayName sw \"team\"", 1, 10, 3, "Team 0 Team 1 Team 2"),
+        (both, 1, 10, 6, "p p p Team 0 Team 1 Team 2"),
+        (both, 1, 2, 6, "p p"),
+        (both, 3, 2, 6, "p Team 0"),
+        (both, 5, 2, 6, "Team 1 Team 2"),
+        (both, 7, 2, 6, ""),
+        ("members pr", 1, 10, 0, ""),
+        ("externalId eq \"ext\"", 1, 10, 3, "Team 0 Team 1 Team 2"),
+    ] {
+        let body = json!({"filter": filter, "startIndex": start, "count": count});
+        let told = bridge.ask("POST /.search", Some(body)).await.expect(200).body;
+        // People have an order, and it is not that of their names.
+        let name = |one: &Value| {
+            one["displayName"].as_str().filter(|_| one.get("userName").is_none()).unwrap_or("p").to_owned()
+        };
+        let names: Vec<_> = told["Resources"].as_array().unwrap().iter().map(name).collect();
+        assert_eq!(
+            (names.join(" "), &told["totalResults"]),
+            (found.to_owned(), &json!(total)),
+            "{filter} {start}"
+        );
+        assert_eq!((&told["startIndex"], &told["itemsPerPage"]), (&json!(start), &json!(names.len())));
+    }
+    for bad in [json!({"filter": "nonsense eq \"x\""}), json!({"filter": both, "cursor": ""})] {
+        bridge.ask("POST /.search", Some(bad)).await.expect(400);
+    }
+    bridge.stop().await;
+}
+
 /// Whatever the order in which they come: who is told 204 is a member of a group that is there, and who is gone is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_at_the_same_moment_as_an_end() {
