@@ -38,7 +38,7 @@ impl Users<'_> {
         let detail = format!(
             "the bridge's brake on mass disabling has tripped at {since}: {taken} people have lost their access within \
              an hour, and policy.max_deactivations_per_hour is {most}; nobody else is disabled or deleted until the \
-             bridge's operator has checked the scope of provisioning in Entra and runs `{RELEASE}`"
+             bridge's operator has checked the scope of provisioning in Entra and runs {RELEASE}"
         );
         Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY))
     }

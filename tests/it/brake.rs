@@ -56,6 +56,9 @@ async fn it_trips_stays_tripped_across_restarts_and_is_released_beside_the_servi
     let held = bridge.patch(&ids[3], off()).await.expect(503);
     assert!(held.header("retry-after").is_some(), "{held:?}");
     assert!(held.text("/detail").contains("brake release"), "{held:?}");
+    // What the log masks in the text of an error is not the remedy.
+    let line = bridge.nth_line("request", ids.len() + 6).await;
+    assert!(line["reason"].as_str().unwrap().contains("brake release"), "{line}");
     bridge.delete(&ids[4]).await.expect(503);
     assert_eq!(in_ziflow(&ziflow, "p3@example.com")["active"], true);
     assert_eq!(in_ziflow(&ziflow, "p4@example.com")["active"], true);
