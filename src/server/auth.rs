@@ -55,8 +55,8 @@ impl Client {
             return Ok(());
         }
         let detail = format!(
-            "the token `{}` is read-only: GET, HEAD and POST to /Users/.search and /Groups/.search are served, and \
-             nothing is changed; give Entra a token without read_only",
+            "the token `{}` is read-only: GET, HEAD and POST to .search are served, and nothing is changed; \
+             give Entra a token without read_only",
             self.name
         );
         Err(Error::new(StatusCode::FORBIDDEN, detail))

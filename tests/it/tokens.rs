@@ -187,6 +187,7 @@ async fn a_read_only_token_reads_and_changes_nothing() {
         ("GET /Users".to_owned(), None),
         ("GET /ServiceProviderConfig".to_owned(), None),
         ("POST /Users/.search".to_owned(), Some(search.clone())),
+        ("POST /.search".to_owned(), Some(search.clone())),
         ("POST //Groups//.search/".to_owned(), Some(search)),
     ] {
         assert_eq!(ask(request.clone(), body).await.status, 200, "{request}");
