@@ -9,6 +9,9 @@ use crate::server::reply::Reply;
 use crate::server::request::RequestId;
 use crate::server::source::Source;
 
+/// Those of HTTP (RFC 9110, section 9, and RFC 5789).
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+
 /// What became of a request.
 pub(super) struct Done {
     pub(super) reply: Reply,
@@ -37,7 +40,9 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn write(&self, done: &Done) {
-        let Self { request_id, method, operation, client, .. } = self;
+        let Self { request_id, operation, client, .. } = self;
+        // A method is any word that a client likes.
+        let method = if METHODS.contains(&self.method.as_str()) { self.method.as_str() } else { "other" };
         let status = done.reply.status();
         // What stands in the place of an id may be a name: only what turned out to be an id is written down.
         let asked = self.id.as_ref().filter(|id| status.is_success() || !id.contains(['@', ' ']));
@@ -48,7 +53,7 @@ impl Line {
         macro_rules! line {
             ($level:ident) => {
                 $level!(
-                    %request_id, %method, operation, id, client, source, status = status.as_u16(),
+                    %request_id, method, operation, id, client, source, status = status.as_u16(),
                     ziflow_calls = done.calls, ms, reason = done.reason, "request"
                 )
             };

@@ -349,13 +349,16 @@ impl Transport {
         let headers = std::mem::take(response.headers_mut());
         let retry_after = headers.get(RETRY_AFTER).and_then(retry_after);
         let retry_after = retry_after.map(|wait| wait.min(self.limit.max_pause()));
-        let body = self.read(response, is_html(&headers)).await;
+        let secret = key.map(|(_, ApiKey(key))| String::from_utf8_lossy(key.as_bytes()));
+        let body = self.read(response, is_html(&headers), secret.as_deref().unwrap_or_default()).await;
         let key = key.map(|(number, _)| number).unwrap_or_default();
         Ok((headers, Answer { status, retry_after, body, left, key }))
     }
 
     /// Reads the body up to the cap. A body that breaks off is an answer of its own: the status has arrived.
-    async fn read(&self, mut response: reqwest::Response, html: bool) -> Body {
+    /// A gateway may show in its error page what it was sent, and errors are repeated to others: the key is left out.
+    async fn read(&self, mut response: reqwest::Response, html: bool, secret: &str) -> Body {
+        let failed = !response.status().is_success();
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
@@ -370,10 +373,14 @@ impl Transport {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Body::Empty;
         }
-        serde_json::from_slice(&bytes).map_or_else(
-            |_not_json| Body::Text { text: shorten(&String::from_utf8_lossy(&bytes)), html },
-            Body::Json,
-        )
+        match serde_json::from_slice(&bytes) {
+            Ok(json) if failed => Body::Json(without(json, secret)),
+            Ok(json) => Body::Json(json),
+            Err(_not_json) => {
+                let text = without_secret(&String::from_utf8_lossy(&bytes), secret);
+                Body::Text { text: shorten(&text), html }
+            }
+        }
     }
 
     fn url(&self, request: &Request<'_>) -> Url {
@@ -398,6 +405,20 @@ impl Transport {
             [collection, ..] => format!("{base}/{collection}/{{id}}"),
             [] => base.to_owned(),
         }
+    }
+}
+
+fn without_secret(text: &str, secret: &str) -> String {
+    if secret.is_empty() { text.to_owned() } else { text.replace(secret, "…") }
+}
+
+/// A JSON value whose texts do not hold the secret.
+fn without(value: Value, secret: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(without_secret(&text, secret)),
+        Value::Array(items) => items.into_iter().map(|item| without(item, secret)).collect(),
+        Value::Object(map) => map.into_iter().map(|(name, value)| (name, without(value, secret))).collect(),
+        other => other,
     }
 }
 
@@ -535,6 +556,14 @@ mod tests {
         ] {
             assert!(origin(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_key_is_left_out_of_what_is_repeated() {
+        let told = json!({"message": "no key k3y", "errors": [{"detail": "k3y"}, 7]});
+        assert_eq!(without(told, "k3y"), json!({"message": "no key …", "errors": [{"detail": "…"}, 7]}));
+        assert_eq!(without_secret("apikey: k3y, again k3y", "k3y"), "apikey: …, again …");
+        assert_eq!(without_secret("nothing was sent", ""), "nothing was sent");
     }
 
     #[test]
