@@ -260,13 +260,13 @@ async fn who_fails_holds_up_nobody_else() {
         add(&bridge, &good, &[id]).await;
     }
     let start = Instant::now();
-    while waiting(&bridge.metric("ziflow_scim_bridge_grants_waiting").await) > 10 {
-        assert!(start.elapsed() < Duration::from_secs(10));
+    // Who fails waits on, but has been given what could be.
+    let lacks = |number: &usize| place.roles(&format!("p{number}")) != ["manager", "user"];
+    while let Some(number) = (0..30).find(lacks) {
+        assert!(start.elapsed() < Duration::from_secs(10), "{number}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    for number in 0..30 {
-        assert_eq!(place.roles(&format!("p{number}")), ["manager", "user"], "{number}");
-    }
+    assert!(waiting(&bridge.metric("ziflow_scim_bridge_grants_waiting").await) >= 10);
     for id in ids.iter().step_by(3) {
         remove(&bridge, &bad, &[id]).await;
     }
