@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tracing::{error, info};
 
-use crate::bridge::{Bridge, Component, Users, now};
+use crate::bridge::{Bridge, Component, Users, now, seconds};
 use crate::scim::error::Error;
 use crate::store::{self, Brake, Taking};
 use crate::ziflow::error::Error as Upstream;
@@ -28,7 +28,7 @@ impl Users<'_> {
         if most == 0 || self.bridge.policy.dry_run {
             return Ok(false);
         }
-        let at = jiff::Timestamp::now().as_second();
+        let at = seconds();
         let taking = Taking { id: id.to_owned(), at, after: at - HOUR_SECS, now: now(), most };
         let Brake { since, taken, counted } = self.bridge.store.take_access(taking).await?;
         let Some(since) = since else { return Ok(counted) };
@@ -68,8 +68,7 @@ impl Bridge {
         if self.policy.dry_run {
             return Component::fine("brake", "off in a dry run: nobody loses anything");
         }
-        let after = jiff::Timestamp::now().as_second() - HOUR_SECS;
-        let Brake { since, taken, .. } = match self.store.brake(after).await {
+        let Brake { since, taken, .. } = match brake_of(&self.store).await {
             Ok(brake) => brake,
             Err(error) => return Component::unknown("brake", &error.to_string()),
         };
@@ -102,5 +101,5 @@ fn alarm(taken: u32, since: &str) {
 
 /// Whether a store's brake is tripped, for the commands of an operator.
 pub async fn brake_of(store: &store::Store) -> Result<Brake, store::Error> {
-    store.brake(jiff::Timestamp::now().as_second() - HOUR_SECS).await
+    store.brake(seconds() - HOUR_SECS).await
 }

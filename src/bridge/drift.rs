@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::bridge::find::{USER_NAME, ZIFLOW_EMAIL, key};
+use crate::bridge::find::{AT_ONCE, USER_NAME, ZIFLOW_EMAIL, key};
 use crate::bridge::{Bridge, State};
 use crate::mapping::Mapping;
 use crate::scim::error::Error;
@@ -18,9 +18,6 @@ use crate::ziflow::everyone::Known;
 use crate::ziflow::model::{Field, User};
 use crate::ziflow::snapshot::Snapshot;
 use crate::ziflow::transport::Call;
-
-/// So many people are looked at together.
-const AT_ONCE: usize = 500;
 
 /// What a report finds.
 #[derive(Debug, Default)]
@@ -70,7 +67,7 @@ impl Bridge {
         }
         // Members whom Entra has never written themselves.
         drift.people.extend(waiting.into_iter().map(|(id, error)| {
-            let user = snapshot.slot(&id).and_then(|slot| snapshot.person(slot));
+            let user = snapshot.person_with(&id);
             let user_name = user.map(|user| user.email).unwrap_or_default();
             Drifted { id, user_name, differences: vec![not_applied(error)] }
         }));
@@ -99,7 +96,7 @@ fn not_applied(error: Option<String>) -> Difference {
 
 fn drifted(mapping: &Mapping, row: &Person, snapshot: &Snapshot) -> Drifted {
     let stored = Resource::from_stored(row.resource.clone());
-    let user = snapshot.slot(&row.id).and_then(|slot| snapshot.person(slot));
+    let user = snapshot.person_with(&row.id);
     let differences = match &user {
         Some(user) => differences(mapping, row, &stored, user),
         None => vec![Difference { field: "user", entra: json!("exists"), ziflow: json!("gone") }],

@@ -34,8 +34,8 @@ pub(super) const EMAIL: &str = "email";
 /// The address in Ziflow, which can differ from everything that SCIM shows.
 pub(super) const ZIFLOW_EMAIL: &str = "ziflow.email";
 
-/// So many people are looked at together when everybody is filtered or sorted.
-const AT_ONCE: usize = 500;
+/// So many people are looked at together when everybody is filtered, sorted or compared.
+pub(super) const AT_ONCE: usize = 500;
 
 /// A filter or order over everybody that takes longer is refused.
 const LONGEST_SCAN: Duration = Duration::from_secs(5);

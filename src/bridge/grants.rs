@@ -4,25 +4,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::bridge::groups::granted;
 use crate::bridge::plan::{Granted, Plan, Refusal, Situation, plan};
 use crate::bridge::record::Event;
 use crate::bridge::users::not_allowed;
-use crate::bridge::{Bridge, Component, Given, Seen, State, Users};
+use crate::bridge::{Bridge, Component, Given, Seen, State, Users, seconds};
 use crate::mapping::apply::Wanted;
 use crate::mapping::groups::Grants;
 use crate::scim::error::Error;
 use crate::scim::version::Conditions;
 use crate::store::Person;
-use crate::store::groups::{Backlog, Due, Edit, Group};
+use crate::store::groups::{Backlog, Due};
 use crate::ziflow::error::Error as Upstream;
 use crate::ziflow::model::{Field, FieldValue, Fields, User};
 use crate::ziflow::transport::Call;
@@ -60,12 +59,12 @@ impl Bridge {
     }
 
     async fn work(&self) {
-        let mut looked_at = String::new();
+        let mut looked_at = None;
         loop {
             let mapping = self.mapping_in_force();
-            if mapping.digest != looked_at || self.look_again.swap(false, Ordering::Relaxed) {
+            if looked_at.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &mapping)) {
                 match self.look_at_grants().await {
-                    Ok(()) => looked_at.clone_from(&mapping.digest),
+                    Ok(()) => looked_at = Some(mapping),
                     Err(error) => warn!(reason = error.detail, "what groups grant could not be looked at"),
                 }
             }
@@ -78,16 +77,10 @@ impl Bridge {
     /// Compares what each group granted when that was last looked at with what the mapping in force says. All members of
     /// a group that differs have their turn.
     async fn look_at_grants(&self) -> Result<(), Error> {
-        let mapping = self.mapping_in_force();
         for group in self.store.groups().await? {
             let _lock = self.locks.take(&format!("group {}", group.id), Instant::now() + PATIENCE).await?;
-            let Some(group) = self.store.group(&group.id).await? else { continue };
-            let grants = json!(granted(&mapping.mapping, std::slice::from_ref(&group)));
-            if grants != group.grants {
-                info!(id = group.id, "this group grants something else from now on");
-                let group = Group { grants, ..group };
-                let edit = Edit { group, members: Vec::new(), now: jiff::Timestamp::now().as_second() };
-                self.store.edit_group(edit).await?;
+            if let Some(group) = self.store.group(&group.id).await? {
+                self.keep_up(group).await?;
             }
         }
         Ok(())
@@ -104,7 +97,7 @@ impl Bridge {
 
     /// Whether somebody had their turn, and the next one can have theirs at once.
     async fn apply_next(&self) -> bool {
-        let due = match self.store.next_grants(jiff::Timestamp::now().as_second()).await {
+        let due = match self.store.next_grants(seconds()).await {
             Ok(Some(due)) => due,
             Ok(None) => return false,
             Err(error) => {
@@ -115,7 +108,7 @@ impl Bridge {
         self.let_people_go_first().await;
         let users = Users {
             bridge: self,
-            mapping: Arc::clone(&self.in_force.load().mapping),
+            mapping: Arc::clone(&self.mapping_in_force().mapping),
             call: Call::in_the_background(Instant::now() + PATIENCE),
             conditions: Conditions::default(),
         };
@@ -126,7 +119,7 @@ impl Bridge {
                 debug!(reason = error.detail, "the queue of grants rests");
                 sleep(error.retry_after.unwrap_or_default().clamp(PAUSE, LONGEST_REST)).await;
                 // Should it be theirs after all, the others go first.
-                let behind = jiff::Timestamp::now().as_second();
+                let behind = seconds();
                 self.store.postpone_grants(due, behind, None).await
             }
             Err(error) => self.postpone(due, &error).await,
@@ -148,20 +141,19 @@ impl Bridge {
     }
 
     async fn postpone(&self, due: Due, error: &Error) -> Result<(), crate::store::Error> {
-        let now = jiff::Timestamp::now().as_second();
+        let now = seconds();
         let asked = error.retry_after.map_or(0, |wait| i64::try_from(wait.as_secs()).unwrap_or(LAST_RETRY));
         let doubled = FIRST_RETRY.saturating_mul(1_i64.checked_shl(due.tries.min(16)).unwrap_or(1));
-        let wait = doubled.min(LAST_RETRY);
-        let until = now + wait.max(asked);
+        let wait = doubled.min(LAST_RETRY).max(asked);
         warn!(
             id = due.id,
             tries = due.tries + 1,
-            again_in_secs = wait.max(asked),
+            again_in_secs = wait,
             status = error.status.as_u16(),
             reason = without_message(&error.detail),
             "what this person's groups grant could not be applied"
         );
-        self.store.postpone_grants(due, until, Some(error.detail.clone())).await
+        self.store.postpone_grants(due, now + wait, Some(error.detail.clone())).await
     }
 
     /// How the queue is.
@@ -170,7 +162,7 @@ impl Bridge {
             Ok(backlog) => backlog,
             Err(error) => return Component::unknown("grants", &error.to_string()),
         };
-        let age = oldest.map_or(0, |oldest| jiff::Timestamp::now().as_second() - oldest);
+        let age = age(oldest);
         let told = match (waiting, failing) {
             (0, _) => return Component::fine("grants", "nobody is waiting"),
             (waiting, 0) => {
@@ -185,7 +177,7 @@ impl Bridge {
     /// has waited. None when the store cannot tell.
     pub async fn grants_waiting(&self) -> Option<(u32, u32, i64)> {
         let Backlog { waiting, failing, oldest, .. } = self.store.grants_backlog().await.ok()?;
-        Some((waiting, failing, oldest.map_or(0, |oldest| jiff::Timestamp::now().as_second() - oldest)))
+        Some((waiting, failing, age(oldest)))
     }
 }
 
@@ -262,7 +254,7 @@ impl Users<'_> {
             given.iter().any(|item| !now.contains(item)) || now.iter().any(missing)
         };
         if LISTS.iter().any(differs) {
-            let now = jiff::Timestamp::now().as_second();
+            let now = seconds();
             self.bridge.store.remind_of_grants(&seen.user.id, now).await?;
             self.bridge.grants_due.notify_one();
         }
@@ -337,6 +329,11 @@ fn attribute(state: &State, wanted: &BTreeMap<Field, Wanted>, grants: &Grants, g
         given.by_mapping.set(field, all.iter().filter(by_mapping).cloned().collect());
     }
     given
+}
+
+/// For how many seconds somebody has waited since then.
+fn age(since: Option<i64>) -> i64 {
+    since.map_or(0, |since| seconds() - since)
 }
 
 /// Ziflow's own words stand in quotes, and may name people.

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::bridge::find::{List, fold, start};
 use crate::bridge::record::Event;
-use crate::bridge::{Users, now};
+use crate::bridge::{Bridge, Users, now, seconds};
 use crate::mapping::groups::Grants;
 use crate::scim::error::Error;
 use crate::scim::filter::Filter;
@@ -105,7 +104,7 @@ impl Groups<'_> {
         let _lock = self.lock(id).await?;
         self.find_meant(id).await?;
         let store = &self.0.bridge.store;
-        let gone = store.delete_group(id, jiff::Timestamp::now().as_second()).await?;
+        let gone = store.delete_group(id, seconds()).await?;
         self.0.bridge.grants_due.notify_one();
         if gone { Ok(()) } else { Err(unknown_group()) }
     }
@@ -225,14 +224,10 @@ impl Groups<'_> {
 
     async fn edit(&self, group: Group, members: Vec<Change>) -> Result<Group, Error> {
         let name = group.name.clone();
-        let edit = Edit { group, members, now: jiff::Timestamp::now().as_second() };
+        let edit = Edit { group, members, now: seconds() };
         let store = &self.0.bridge.store;
         if let Some(after) = store.edit_group(edit).await? {
-            // A reload came between: what the group grants was read from the mapping of before.
-            if !Arc::ptr_eq(&self.0.mapping, &self.0.bridge.in_force.load().mapping) {
-                self.0.bridge.look_again.store(true, Ordering::Relaxed);
-            }
-            let after = self.keep_up(after).await?;
+            let after = self.0.bridge.keep_up(after).await?;
             self.0.bridge.grants_due.notify_one();
             return Ok(after);
         }
@@ -241,24 +236,6 @@ impl Groups<'_> {
             "displayName: another group has this name already, the one with id {holder}; names are compared without \
              regard to case"
         )))
-    }
-
-    /// Another mapping may have come into force since the request began, and all groups may have been compared with it
-    /// already: this one would be forgotten with what it granted before. The group's lock must be held.
-    async fn keep_up(&self, mut group: Group) -> Result<Group, Error> {
-        loop {
-            let mapping = self.0.bridge.mapping_in_force();
-            let grants = json!(granted(&mapping.mapping, std::slice::from_ref(&group)));
-            if grants == group.grants {
-                return Ok(group);
-            }
-            let edit = Edit {
-                group: Group { grants, ..group },
-                members: Vec::new(),
-                now: jiff::Timestamp::now().as_second(),
-            };
-            group = self.0.bridge.store.edit_group(edit).await?.ok_or_else(unknown_group)?;
-        }
     }
 
     /// The store's changes; whom a filter selects is looked up.
@@ -308,7 +285,7 @@ impl Groups<'_> {
         let buried: BTreeSet<_> = self.0.bridge.store.tombstones().await?.into_iter().collect();
         let mut strangers = Vec::new();
         for id in ids {
-            let person = snapshot.slot(&id).and_then(|slot| snapshot.person(slot));
+            let person = snapshot.person_with(&id);
             match (person, buried.contains(&id)) {
                 (Some(_), false) => {}
                 (Some(person), true) if person.active => self.0.rise(&person).await?,
@@ -342,6 +319,25 @@ impl Groups<'_> {
 
     fn member(&self, id: &str) -> Value {
         json!({"value": id, "$ref": self.0.bridge.location_of(&USER_TYPE, id), "type": "User"})
+    }
+}
+
+impl Bridge {
+    /// Brings what a group grants up to the mapping in force, and gives all its members their turn if that is something
+    /// else. Also after an edit: another mapping may have come into force since the request began, and all groups may have
+    /// been compared with it already, so this one would be forgotten with what it granted before. The group's lock must be
+    /// held.
+    pub(super) async fn keep_up(&self, mut group: Group) -> Result<Group, Error> {
+        loop {
+            let mapping = self.mapping_in_force();
+            let grants = json!(granted(&mapping.mapping, std::slice::from_ref(&group)));
+            if grants == group.grants {
+                return Ok(group);
+            }
+            info!(id = group.id, "this group grants something else from now on");
+            let edit = Edit { group: Group { grants, ..group }, members: Vec::new(), now: seconds() };
+            group = self.store.edit_group(edit).await?.ok_or_else(unknown_group)?;
+        }
     }
 }
 

@@ -244,8 +244,6 @@ pub struct Bridge {
     group_pages: Sequences,
     /// Told when somebody waits for what their groups grant.
     grants_due: Notify,
-    /// Whether a group was changed under a mapping that was no longer in force.
-    look_again: AtomicBool,
     record: Record,
     /// What is known about the account, and held by whoever finds out.
     account: Mutex<Account>,
@@ -304,7 +302,6 @@ impl Bridge {
             sequences: Sequences::default(),
             group_pages: Sequences::default(),
             grants_due: Notify::new(),
-            look_again: AtomicBool::default(),
             record: Record::default(),
             account: Mutex::default(),
             recognising: tokio::sync::Mutex::default(),
@@ -486,7 +483,12 @@ pub fn version_of(representation: &Resource) -> Option<&str> {
 /// How long ago a time written by `now` was.
 fn seconds_since(time: &str) -> Option<i64> {
     let then: jiff::Timestamp = time.parse().ok()?;
-    Some(jiff::Timestamp::now().as_second() - then.as_second())
+    Some(seconds() - then.as_second())
+}
+
+/// Now, in seconds since 1970.
+fn seconds() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 /// Now, as RFC 3339 in whole milliseconds.

@@ -261,9 +261,8 @@ fn list(
     let kept = |value: &&String| wanted.contains(value) || !(situation.owns)(field) && !ours.contains(value);
     let mut new: Vec<String> = current.iter().filter(kept).cloned().collect();
     new.extend(wanted.iter().filter(|value| !current.contains(value)).cloned());
-    let note = if field == Field::Roles { possible_roles(&mut new, current, ours) } else { None };
+    let mut note = if field == Field::Roles { possible_roles(&mut new, current, ours) } else { None };
     let takes_away = current.iter().any(|value| !new.contains(value));
-    let mut note = note;
     let mut handed_over = Vec::new();
     if let (Some(protection), true, Field::Roles) = (situation.protected, takes_away, field) {
         if !situation.keeps_roles {

@@ -16,7 +16,7 @@ use crate::bridge::groups::granted;
 use crate::bridge::plan::{Granted, Protection, Refusal, is_tombstone_rename, without_tombstone};
 use crate::bridge::record::Event;
 use crate::bridge::upstream::{disables, off};
-use crate::bridge::{Given, OnDelete, Seen, State, Users, now, version_of};
+use crate::bridge::{Given, OnDelete, Seen, State, Users, now, seconds, version_of};
 use crate::mapping::apply::{self, Wanted};
 use crate::scim::error::Error;
 use crate::scim::patch::Patch;
@@ -242,7 +242,7 @@ impl Users<'_> {
         let kept = self.keep(&seen, after, user, given).await?;
         if returns && (!kept.groups.is_empty() || kept.state.granted_by_groups != Granted::default()) {
             // What changed in their groups while they were disabled was not applied.
-            let now = jiff::Timestamp::now().as_second();
+            let now = seconds();
             self.bridge.store.enqueue_grants(&kept.user.id, now).await?;
             self.bridge.grants_due.notify_one();
         }

@@ -75,6 +75,11 @@ impl Snapshot {
         self.packed(slot)?.unpack(id)
     }
 
+    /// The person with this id, unless they have left.
+    pub fn person_with(&self, id: &str) -> Option<User> {
+        self.person(self.slot(id)?)
+    }
+
     /// Where this person stands or stood.
     pub fn slot(&self, id: &str) -> Option<Slot> {
         let walked = self.walked.binary_search_by(|(other, _)| other.as_ref().cmp(id)).ok();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
+use tokio::task::JoinHandle;
 use ziflow_scim_bridge::simulator::Fault;
 
 use crate::group_stage::{Place, object_id, settled_within};
@@ -325,6 +326,12 @@ impl Storm {
         }
     }
 
+    /// Begins it, to be troubled meanwhile.
+    fn begin_cycle(self: &Arc<Self>, ids: &[String], groups: &[String]) -> JoinHandle<()> {
+        let (storm, ids, groups) = (Arc::clone(self), ids.to_vec(), groups.to_vec());
+        tokio::spawn(async move { storm.cycle(&ids, &groups).await })
+    }
+
     /// Everything from the memberships on.
     async fn cycle(self: &Arc<Self>, ids: &[String], groups: &[String]) {
         self.expect(self.memberships(ids, groups, joins, adding), &[204]).await;
@@ -439,10 +446,7 @@ async fn so_it_does_though_the_plug_is_pulled_again_and_again() {
     let storm = Storm::new(150).await;
     let ids = storm.people_arrive().await;
     let groups = storm.groups_are_made().await;
-    let cycle = {
-        let (storm, ids, groups) = (Arc::clone(&storm), ids.clone(), groups.clone());
-        tokio::spawn(async move { storm.cycle(&ids, &groups).await })
-    };
+    let cycle = storm.begin_cycle(&ids, &groups);
     let mut cuts = 0;
     let start = Instant::now();
     while !cycle.is_finished() || cuts < 3 {
@@ -465,10 +469,7 @@ async fn so_it_does_though_the_mapping_is_another_one_in_the_middle() {
     let storm = Storm::new(150).await;
     let ids = storm.people_arrive().await;
     let groups = storm.groups_are_made().await;
-    let cycle = {
-        let (storm, ids, groups) = (Arc::clone(&storm), ids.clone(), groups.clone());
-        tokio::spawn(async move { storm.cycle(&ids, &groups).await })
-    };
+    let cycle = storm.begin_cycle(&ids, &groups);
     // There, back and there again.
     for (reload, edited) in [true, false, true].into_iter().enumerate() {
         tokio::time::sleep(Duration::from_millis(300)).await;
