@@ -66,15 +66,22 @@ pub(super) struct Cursors {
 
 impl List {
     /// The body of the answer.
-    pub fn into_json(self, query: &Query) -> Value {
-        let Self { rt, total, resources, before, cursors } = self;
-        let shown = resources.into_iter().map(|resource| query.projection.apply(resource, rt)).collect();
+    pub fn into_json(mut self, query: &Query) -> Value {
+        let (before, cursors) = (self.before, self.cursors.take());
+        let (total, shown) = self.into_page(query);
         match cursors {
             None => list_response(total, before + 1, shown),
             Some(Cursors { previous, next }) => {
                 cursor_response(total, previous.as_ref(), next.as_ref(), shown)
             }
         }
+    }
+
+    /// How many there are, and those on the page.
+    pub fn into_page(self, query: &Query) -> (usize, Vec<Value>) {
+        let Self { rt, total, resources, .. } = self;
+        let shown = resources.into_iter().map(|resource| query.projection.apply(resource, rt)).collect();
+        (total, shown)
     }
 }
 

@@ -15,13 +15,12 @@ use tracing::{error, info, warn};
 use crate::bridge::Users;
 use crate::scim::bulk::{self, Action, Done, Job};
 use crate::scim::error::Error;
-use crate::scim::patch::Patch;
 use crate::scim::resource::Resource;
-use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
+use crate::scim::schema::GROUP_TYPE;
 use crate::server::log::without_values;
 use crate::server::reply::Reply;
 use crate::server::route::{Kind, Operation};
-use crate::server::{Limits, Server, Ticket, broken, read, read_group};
+use crate::server::{Limits, Server, Ticket, broken, resources};
 
 /// An operation that begins with less time than this would mostly be cut off half-way.
 const LEAST_TIME: Duration = Duration::from_millis(500);
@@ -82,35 +81,21 @@ pub(super) fn in_its_words(operation: &Operation, error: Error, limits: &Limits)
 }
 
 async fn carry_out(users: &Users<'_>, kind: Kind, action: Action) -> Result<Done, Error> {
-    let groups = users.groups();
-    match (action, kind) {
-        (Action::Create(data), Kind::User) => {
-            Ok(done(StatusCode::CREATED, &users.create(read(data)?).await?))
+    match action {
+        Action::Create(data) => Ok(done(StatusCode::CREATED, &resources::create(users, kind, data).await?)),
+        Action::Replace(id, data) => {
+            Ok(done(StatusCode::OK, &resources::replace(users, kind, &id, data).await?))
         }
-        (Action::Create(data), Kind::Group) => {
-            let (group, members) = read_group(data)?;
-            Ok(done(StatusCode::CREATED, &groups.create(group, members).await?))
+        Action::Patch(id, data) => {
+            // As the same operation alone is answered.
+            let status = match kind {
+                Kind::User => StatusCode::OK,
+                Kind::Group => StatusCode::NO_CONTENT,
+            };
+            Ok(done(status, &resources::patched(users, kind, &id, data, false).await?))
         }
-        (Action::Replace(id, data), Kind::User) => {
-            Ok(done(StatusCode::OK, &users.replace(&id, read(data)?).await?))
-        }
-        (Action::Replace(id, data), Kind::Group) => {
-            let (group, members) = read_group(data)?;
-            Ok(done(StatusCode::OK, &groups.replace(&id, group, members).await?))
-        }
-        (Action::Patch(id, data), Kind::User) => {
-            let patch = Patch::parse(data, &USER_TYPE)?;
-            Ok(done(StatusCode::OK, &users.patch(&id, &patch).await?))
-        }
-        (Action::Patch(id, data), Kind::Group) => {
-            let patch = Patch::parse(data, &GROUP_TYPE)?;
-            Ok(done(StatusCode::NO_CONTENT, &groups.patch(&id, patch, false).await?))
-        }
-        (Action::Delete(id), kind) => {
-            match kind {
-                Kind::User => users.delete(&id).await?,
-                Kind::Group => groups.delete(&id).await?,
-            }
+        Action::Delete(id) => {
+            resources::delete(users, kind, &id).await?;
             Ok(Done { status: StatusCode::NO_CONTENT, id, version: None })
         }
     }

@@ -29,17 +29,7 @@ pub(super) fn render(
     page.sample("mapping_info", &[("file", &mapping.file), ("digest", &mapping.digest)], 1);
     page.tokens(&door.tokens());
     page.failures(&door.count);
-    // What cannot be read is left out: a zero would say that all is done.
-    let Some((waiting, failing, oldest_secs)) = grants else { return page.0 };
-    let gauges = [
-        ("grants_waiting", "People who wait for what their groups grant.", i64::from(waiting)),
-        ("grants_failing", "Of these, those for whom it has failed at least once.", i64::from(failing)),
-        ("grants_oldest_seconds", "For how long the one has waited who has waited longest.", oldest_secs),
-    ];
-    for (name, help, value) in gauges {
-        page.family(name, Kind::Gauge, help);
-        page.sample(name, &[], value);
-    }
+    page.grants(grants);
     page.0
 }
 
@@ -87,6 +77,20 @@ impl Page {
         let help = "When something was last loaded, the start included, in seconds since 1970.";
         self.family("last_reload_success_timestamp_seconds", Kind::Gauge, help);
         self.sample("last_reload_success_timestamp_seconds", &[], tally.last_success.as_second());
+    }
+
+    /// What cannot be read is left out: a zero would say that all is done.
+    fn grants(&mut self, grants: Option<(u32, u32, i64)>) {
+        let Some((waiting, failing, oldest_secs)) = grants else { return };
+        let gauges = [
+            ("grants_waiting", "People who wait for what their groups grant.", i64::from(waiting)),
+            ("grants_failing", "Of these, those for whom it has failed at least once.", i64::from(failing)),
+            ("grants_oldest_seconds", "For how long the one has waited who has waited longest.", oldest_secs),
+        ];
+        for (name, help, value) in gauges {
+            self.family(name, Kind::Gauge, help);
+            self.sample(name, &[], value);
+        }
     }
 
     fn tokens(&mut self, tokens: &Tokens) {

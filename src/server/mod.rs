@@ -15,6 +15,7 @@ mod readiness;
 pub mod reloads;
 pub mod reply;
 pub mod request;
+mod resources;
 pub mod route;
 mod search;
 pub mod source;
@@ -43,11 +44,7 @@ use crate::bridge::{Bridge, Users};
 use crate::scim::discovery::{self, Pages};
 use crate::scim::error::Error;
 use crate::scim::filter;
-use crate::scim::members;
-use crate::scim::patch::Patch;
-use crate::scim::query::{Place, Projection, Query};
-use crate::scim::resource::Resource;
-use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
+use crate::scim::query::{Place, Query};
 use crate::scim::version::Conditions;
 use crate::server::auth::{Client, Door};
 use crate::server::connection::Bounds;
@@ -355,92 +352,25 @@ impl Server {
             Operation::Schema(id) => found(discovery::schema(base, &id, &users.required()), "schema"),
             Operation::List(kind, query) => self.list(&users, kind, *query).await,
             Operation::Search(kind) => self.search(&users, kind, body).await,
-            Operation::Create(kind, projection) => create(&users, kind, body)
+            Operation::Create(kind, projection) => resources::create(&users, kind, body)
                 .await
                 .map(|made| Reply::resource(StatusCode::CREATED, kind, made, &projection)),
-            Operation::Get { kind, id, projection } => {
-                let found = match kind {
-                    Kind::User => users.get(&id).await,
-                    Kind::Group => users.groups().get(&id, projection.shows("members")).await,
-                };
-                found.map(|found| Reply::known_or_resource(&conditions, kind, found, &projection))
-            }
-            Operation::Replace { kind, id, projection } => replace(&users, kind, &id, body)
+            Operation::Get { kind, id, projection } => resources::get(&users, kind, &id, &projection)
+                .await
+                .map(|found| Reply::known_or_resource(&conditions, kind, found, &projection)),
+            Operation::Replace { kind, id, projection } => resources::replace(&users, kind, &id, body)
                 .await
                 .map(|found| Reply::resource(StatusCode::OK, kind, found, &projection)),
-            Operation::Patch { kind, id, projection } => patch(&users, kind, &id, body, &projection).await,
-            Operation::Delete { kind: Kind::User, id } => {
-                users.delete(&id).await.map(|()| Reply::no_content())
+            Operation::Patch { kind, id, projection } => {
+                resources::patch(&users, kind, &id, body, &projection).await
             }
-            Operation::Delete { kind: Kind::Group, id } => {
-                users.groups().delete(&id).await.map(|()| Reply::no_content())
+            Operation::Delete { kind, id } => {
+                resources::delete(&users, kind, &id).await.map(|()| Reply::no_content())
             }
             Operation::Bulk => self.bulk(&users, body, &ticket).await,
         };
         (outcome, users.calls())
     }
-}
-
-/// A body as a resource; what it holds and this service does not know is named in the log.
-fn read(body: Value) -> Result<Resource, Error> {
-    let (resource, warnings) = Resource::from_body(body, &USER_TYPE)?;
-    for warning in warnings {
-        warn!(%warning, "part of a body is ignored");
-    }
-    Ok(resource)
-}
-
-/// The same for a group, its members apart: none when the body does not speak of them.
-fn read_group(body: Value) -> Result<(Resource, Option<Vec<String>>), Error> {
-    let members = members::in_body(&body)?;
-    let (resource, warnings) = Resource::from_body(body, &GROUP_TYPE)?;
-    for warning in warnings {
-        warn!(%warning, "part of a body is ignored");
-    }
-    Ok((resource, members))
-}
-
-async fn create(users: &Users<'_>, kind: Kind, body: Value) -> Result<Resource, Error> {
-    match kind {
-        Kind::User => users.create(read(body)?).await,
-        Kind::Group => {
-            let (group, members) = read_group(body)?;
-            users.groups().create(group, members).await
-        }
-    }
-}
-
-async fn replace(users: &Users<'_>, kind: Kind, id: &str, body: Value) -> Result<Resource, Error> {
-    match kind {
-        Kind::User => users.replace(id, read(body)?).await,
-        Kind::Group => {
-            let (group, members) = read_group(body)?;
-            users.groups().replace(id, group, members).await
-        }
-    }
-}
-
-/// A group may have many members: it is shown only to those who ask for a part of it.
-async fn patch(
-    users: &Users<'_>,
-    kind: Kind,
-    id: &str,
-    body: Value,
-    projection: &Projection,
-) -> Result<Reply, Error> {
-    let patch = Patch::parse(body, kind.resource_type())?;
-    let after = match kind {
-        Kind::User => users.patch(id, &patch).await?,
-        Kind::Group => {
-            let after =
-                users.groups().patch(id, patch, projection.names() && projection.shows("members")).await?;
-            if !projection.names() {
-                return Ok(Reply::no_content());
-            }
-            after
-        }
-    };
-    Ok(Reply::resource(StatusCode::OK, kind, after, projection))
 }
 
 fn found(resource: Option<Value>, what: &str) -> Result<Reply, Error> {

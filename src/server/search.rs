@@ -45,22 +45,12 @@ impl Server {
         let most = self.settings.limits.max_results;
         let (start, count) = (people.start_index, people.count.map_or(most, |count| count.min(most)));
         people.count = Some(count);
-        let (all_people, mut found) = parts(users.list(&people).await?.into_json(&people));
+        let (all_people, mut found) = users.list(&people).await?.into_page(&people);
         // What is left of the page begins where the people end.
         groups.start_index = start.saturating_sub(all_people).max(1);
         groups.count = Some(count.saturating_sub(found.len()));
-        let (all_groups, more) = parts(users.groups().list(&groups).await?.into_json(&groups));
+        let (all_groups, more) = users.groups().list(&groups).await?.into_page(&groups);
         found.extend(more);
         Ok(Reply::ok(list_response(all_people + all_groups, start, found)))
     }
-}
-
-/// How many there are, and those on the page.
-fn parts(mut list: Value) -> (usize, Vec<Value>) {
-    let total = list.get("totalResults").and_then(Value::as_u64).unwrap_or_default();
-    let found = match list.get_mut("Resources").map(Value::take) {
-        Some(Value::Array(found)) => found,
-        _ => Vec::new(),
-    };
-    (usize::try_from(total).unwrap_or(usize::MAX), found)
 }
