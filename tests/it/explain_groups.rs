@@ -172,7 +172,7 @@ fn the_text_about_groups_is_for_80_columns() {
 
 #[test]
 fn the_manual_shows_what_is_said() {
-    let manual = include_str!("../../README.md");
+    let manual = include_str!("../../docs/mapping.md");
     let (_, section) = manual.split_once("A request about a group is explained too").unwrap();
     let blocks: Vec<&str> = section.split("```").collect();
     let (group, members) = blocks[1].trim_start_matches("json\n").split_once('\n').unwrap();
@@ -193,8 +193,8 @@ fn the_manual_shows_what_is_said() {
 /// What the manual says of app roles is what the conversations in `tests/transcripts/entra` play.
 #[test]
 fn each_expression_of_the_manual_has_a_conversation() {
-    let manual = include_str!("../../README.md");
-    let (_, section) = manual.split_once("\n### Roles\n").unwrap();
+    let manual = include_str!("../../docs/mapping.md");
+    let (_, section) = manual.split_once("\n## Roles\n").unwrap();
     let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| Expression | ")).collect();
     let titles = [
         include_str!("../transcripts/entra/app-roles-assertive.json"),
