@@ -11,7 +11,7 @@ use tracing::info;
 
 use crate::bridge::pages::Name;
 use crate::bridge::users::text;
-use crate::bridge::{Seen, State, Users};
+use crate::bridge::{Calls, Seen, State, Users};
 use crate::scim::cursor::Cursor;
 use crate::scim::error::Error;
 use crate::scim::filter::Filter;
@@ -86,9 +86,9 @@ impl List {
 }
 
 impl Users<'_> {
-    /// How many requests have left for Ziflow.
-    pub fn calls(&self) -> u32 {
-        self.call.made()
+    /// What Ziflow has been asked so far.
+    pub fn calls(&self) -> Calls {
+        self.call.calls()
     }
 
     /// What nobody can be created without, for discovery.

@@ -47,6 +47,7 @@ use crate::scim::schema::{ENTERPRISE_USER, GROUP_TYPE, ResourceType, USER_TYPE};
 use crate::scim::version::Conditions;
 use crate::store::groups::Group;
 use crate::store::{self, Store};
+pub use crate::ziflow::calls::{Calls, Made};
 use crate::ziflow::client::Invitation;
 use crate::ziflow::directory::Directory;
 use crate::ziflow::model::User;

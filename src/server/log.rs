@@ -4,6 +4,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::bridge::Calls;
 use crate::scim::error::Error;
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
@@ -15,13 +16,13 @@ const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 /// What became of a request.
 pub(super) struct Done {
     pub(super) reply: Reply,
-    pub(super) calls: u32,
+    pub(super) calls: Calls,
     /// What failed, without anybody in it.
     pub(super) reason: Option<String>,
 }
 
 impl Done {
-    pub(super) fn failed(error: &Error, calls: u32, request_id: &RequestId) -> Self {
+    pub(super) fn failed(error: &Error, calls: Calls, request_id: &RequestId) -> Self {
         Self { reply: Reply::error(error, request_id), calls, reason: Some(without_values(&error.detail)) }
     }
 }
@@ -54,7 +55,7 @@ impl Line {
             ($level:ident) => {
                 $level!(
                     %request_id, method, operation, id, client, source, status = status.as_u16(),
-                    ziflow_calls = done.calls, ms, reason = done.reason, "request"
+                    ziflow_calls = done.calls.left(), ms, reason = done.reason, "request"
                 )
             };
         }

@@ -40,7 +40,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{error, info, warn};
 
-use crate::bridge::{Bridge, Users};
+use crate::bridge::{Bridge, Calls, Users};
 use crate::scim::discovery::{self, Pages};
 use crate::scim::error::Error;
 use crate::scim::filter;
@@ -197,7 +197,7 @@ impl Server {
         let reply = match timeout(limit, self.handle(&head, &mut body, &mut line)).await {
             Ok(reply) => reply,
             Err(_elapsed) => {
-                let done = Done::failed(&out_of_time(), 0, &request_id);
+                let done = Done::failed(&out_of_time(), Calls::default(), &request_id);
                 line.write(&done);
                 done.reply
             }
@@ -210,7 +210,7 @@ impl Server {
         let client = match self.door.check(&head.headers, line.source) {
             Ok(client) => client,
             Err(refusal) => {
-                let done = Done::failed(&refusal.error, 0, &line.request_id);
+                let done = Done::failed(&refusal.error, Calls::default(), &line.request_id);
                 if !refusal.is_known {
                     line.write(&done);
                 }
@@ -236,13 +236,13 @@ impl Server {
         client: &Client,
     ) -> Result<Work, Done> {
         let request_id = line.request_id.clone();
-        let told = |error: &Error| Done::failed(error, 0, &request_id);
+        let told = |error: &Error| Done::failed(error, Calls::default(), &request_id);
         let operation = self.operation(head);
         line.operation = operation.as_ref().map_or(line.operation, Operation::name);
         client.may(&head.method, operation.as_ref().ok()).map_err(|error| told(&error))?;
         let operation = operation.map_err(|no_route| {
             let reason = no_route.detail().map(without_values);
-            Done { reply: Reply::no_route(&no_route, &request_id), calls: 0, reason }
+            Done { reply: Reply::no_route(&no_route, &request_id), calls: Calls::default(), reason }
         })?;
         line.id = operation.id().map(str::to_owned);
         let conditions = request::conditions(&head.headers).map_err(|error| told(&error))?;
@@ -335,7 +335,7 @@ impl Server {
         })
     }
 
-    async fn carry_out(&self, work: Work, line: &Line) -> (Result<Reply, Error>, u32) {
+    async fn carry_out(&self, work: Work, line: &Line) -> (Result<Reply, Error>, Calls) {
         let Work { operation, body, conditions } = work;
         let deadline = self.deadline(line);
         let ticket = Ticket { request_id: line.request_id.clone(), deadline };

@@ -4,6 +4,7 @@ pub mod advice;
 pub mod answer;
 mod breaker;
 mod cache;
+pub mod calls;
 pub mod client;
 pub mod directory;
 pub mod error;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use crate::ziflow::breaker::Breaker;
+use crate::ziflow::calls::{self, Made, Outcome};
 use crate::ziflow::client::Settings;
 use crate::ziflow::error::Error;
 use crate::ziflow::rate_limit::{self, RateLimit};
@@ -193,8 +194,9 @@ impl Sender {
         judge: impl Fn(&Self, Result<Answer, Lost>) -> Verdict,
     ) -> Result<Answer, Error> {
         let mut delays = self.backoff.build();
+        let mut retry = 0;
         loop {
-            let outcome = self.attempt(call, request).await?;
+            let outcome = self.attempt(call, request, retry).await?;
             let (error, wait) = match judge(self, outcome) {
                 Verdict::Take(answer) => {
                     call.keep_to(answer.key);
@@ -207,11 +209,38 @@ impl Sender {
                 Some(delay) if call.has_time_for(delay) => sleep(delay).await,
                 _ => return Err(self.note(error)),
             }
+            retry += 1;
         }
     }
 
+    /// Sends once, and takes down what became of it.
+    async fn attempt(
+        &self,
+        call: &Call,
+        request: &Request<'_>,
+        retry: u32,
+    ) -> Result<Result<Answer, Lost>, Error> {
+        let began = Instant::now();
+        let got = self.exchange(call, request).await;
+        let now = Instant::now();
+        let (left, outcome) = match &got {
+            Ok(Ok(answer)) => (answer.left, Outcome::of(answer)),
+            Ok(Err(lost)) => (lost.left, Outcome::of_lost(lost)),
+            Err(_not_sent) => (now, Outcome::NotSent),
+        };
+        call.note(Made {
+            method: request.method.clone(),
+            endpoint: calls::endpoint(request),
+            outcome,
+            retry,
+            waited: left.saturating_duration_since(began),
+            took: now.saturating_duration_since(left),
+        });
+        got
+    }
+
     /// Sends once, unless calls are held back or the door lets none through.
-    async fn attempt(&self, call: &Call, request: &Request<'_>) -> Result<Result<Answer, Lost>, Error> {
+    async fn exchange(&self, call: &Call, request: &Request<'_>) -> Result<Result<Answer, Lost>, Error> {
         let trial = self.breaker.admit()?;
         match self.transport.exchange(call, request, || trial.may_leave()).await {
             Ok(answer) => {
@@ -357,11 +386,11 @@ mod tests {
         let settings = Settings { no_seat_texts: Vec::new(), page_size: 1, proof_ttl_secs: 60 };
         let pace = rate_limit::Settings {
             requests_per_second: number(1),
-            burst: number(1),
+            burst: number(2),
             in_flight: number(1),
             max_wait_secs: 1,
             max_pause_secs: 1,
-            retries: 0,
+            retries: 1,
             backoff_min_ms: 1,
             backoff_max_secs: 1,
             recovery_secs: 1,
@@ -396,5 +425,22 @@ mod tests {
         assert!(sender.key_refused() && !sender.key_proven() && sender.trouble().is_some());
         sender.put_key(ApiKey::new(&"third".to_owned().into()).unwrap());
         assert!(!sender.key_refused() && sender.trouble().is_none(), "that was the second key's trouble");
+    }
+    /// What is known about calls without a Ziflow: they are lost, or do not leave.
+    #[tokio::test]
+    async fn every_try_is_taken_down() {
+        let sender = sender();
+        let call = Call::until(Instant::now() + Duration::from_secs(5));
+        let request = Request { method: http::Method::GET, path: &["users", "1"], query: &[], body: None };
+        assert!(sender.read(&call, &request).await.is_err());
+        let late = Call::until(Instant::now());
+        assert!(sender.read(&late, &request).await.is_err());
+        let told = |call: &Call| {
+            let calls = call.calls();
+            let outcomes: Vec<_> = calls.first().iter().map(|made| (made.retry, made.outcome)).collect();
+            (outcomes, calls.left())
+        };
+        assert_eq!(told(&call), (vec![(0, Outcome::Lost), (1, Outcome::Lost)], 2));
+        assert_eq!(told(&late), (vec![(0, Outcome::NotSent)], 0));
     }
 }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use crate::ziflow::calls::{Calls, Made};
 use crate::ziflow::error::Error;
 use crate::ziflow::queue::Lane;
 use crate::ziflow::rate_limit::{Permit, RateLimit};
@@ -75,6 +76,8 @@ pub struct Call {
     is_listing: bool,
     is_in_the_background: bool,
     made: Arc<AtomicU32>,
+    /// What was asked, call by call.
+    calls: Arc<Mutex<Calls>>,
     /// When the last request left: what it brought is as old as that.
     left: Arc<Mutex<Option<Instant>>>,
     /// The key that has been answered, or has written: another one may be another account's.
@@ -88,6 +91,7 @@ impl Call {
             is_listing: false,
             is_in_the_background: false,
             made: Arc::default(),
+            calls: Arc::default(),
             left: Arc::default(),
             key: Arc::default(),
         }
@@ -164,6 +168,15 @@ impl Call {
         self.made.load(Ordering::Relaxed)
     }
 
+    /// What has been asked so far, and what became of it.
+    pub fn calls(&self) -> Calls {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn note(&self, made: Made) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).add(made);
+    }
+
     /// Whether a wait of this length still leaves time for an answer.
     pub fn has_time_for(&self, wait: Duration) -> bool {
         Instant::now().checked_add(wait).is_some_and(|then| then < self.deadline)
@@ -212,6 +225,8 @@ pub(super) struct Lost {
     /// Whether the request may have reached Ziflow all the same.
     pub(super) may_have_arrived: bool,
     pub(super) timed_out: bool,
+    /// When the request left.
+    pub(super) left: Instant,
 }
 
 /// No answer, or no turn.
@@ -314,19 +329,22 @@ impl Transport {
     ) -> Result<(HeaderMap, Answer), Failure> {
         let timeout = if call.is_listing { self.timeout * PAGE_TIMEOUTS } else { self.timeout };
         let end = call.deadline.min(Instant::now() + timeout);
+        let left = permit.left();
         call.made.fetch_add(1, Ordering::Relaxed);
-        *call.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit.left());
-        match timeout_at(end, self.send(key, permit.left(), request)).await {
+        *call.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+        match timeout_at(end, self.send(key, left, request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failure::Lost(Lost {
                 reason: chain(&error),
                 may_have_arrived: !error.is_connect(),
                 timed_out: error.is_timeout(),
+                left,
             })),
             Err(_elapsed) => Err(Failure::Lost(Lost {
                 reason: format!("{} {}: no answer in time", request.method, self.route(request)),
                 may_have_arrived: true,
                 timed_out: true,
+                left,
             })),
         }
     }

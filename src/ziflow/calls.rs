@@ -1,0 +1,158 @@
+//! What a request asked Ziflow, call by call: which endpoint, what became of it, what it cost. Nobody is in it.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::ziflow::transport::{Answer, Body, Lost, Request};
+
+/// So many calls of one request are kept. A bulk request may cost more; those that follow are counted only.
+const MOST_KEPT: usize = 100;
+
+/// The calls of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    first: Vec<Made>,
+    left: u32,
+    further: u32,
+}
+
+/// One try: what is sent again is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub method: Method,
+    /// The endpoint without its values: `/users/{id}`, `/users?count=…&page=…`.
+    pub endpoint: String,
+    pub outcome: Outcome,
+    /// How often the same had been tried before.
+    pub retry: u32,
+    /// How long it stood in the queue.
+    pub waited: Duration,
+    /// How long the answer took from then on.
+    pub took: Duration,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Ziflow answered with this status.
+    Answered(u16),
+    /// The same, and the body broke off.
+    Cut(u16),
+    /// No answer in time.
+    TimedOut,
+    /// The connection did not come about, or broke.
+    Lost,
+    /// It never left: the queue was full, Ziflow wanted a pause, or calls were held back.
+    NotSent,
+}
+
+impl Calls {
+    /// Takes one more down.
+    pub(super) fn add(&mut self, made: Made) {
+        self.left += u32::from(made.outcome != Outcome::NotSent);
+        if self.first.len() < MOST_KEPT {
+            self.first.push(made);
+        } else {
+            self.further += 1;
+        }
+    }
+
+    /// In the order in which they ended, as many as are kept.
+    pub fn first(&self) -> &[Made] {
+        &self.first
+    }
+
+    /// How many there were beside these.
+    pub fn further(&self) -> u32 {
+        self.further
+    }
+
+    /// How many have left for Ziflow.
+    pub fn left(&self) -> u32 {
+        self.left
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(status) => status.fmt(f),
+            Self::Cut(status) => write!(f, "{status}, cut short"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Lost => f.write_str("no connection"),
+            Self::NotSent => f.write_str("not sent"),
+        }
+    }
+}
+
+impl Outcome {
+    pub(super) fn of(answer: &Answer) -> Self {
+        let status = answer.status.as_u16();
+        if matches!(answer.body, Body::Cut(_)) { Self::Cut(status) } else { Self::Answered(status) }
+    }
+
+    pub(super) fn of_lost(lost: &Lost) -> Self {
+        if lost.timed_out { Self::TimedOut } else { Self::Lost }
+    }
+}
+
+/// The endpoint of a request without the person: with a `…` for each value of the query.
+pub(super) fn endpoint(request: &Request<'_>) -> String {
+    let mut text = String::new();
+    for (number, segment) in request.path.iter().enumerate() {
+        text.push('/');
+        text.push_str(match number {
+            0 => segment,
+            // Ziflow takes an address in the place of an id.
+            _ if segment.contains('@') => "{email}",
+            _ => "{id}",
+        });
+    }
+    for (number, (name, _value)) in request.query.iter().enumerate() {
+        text.push(if number == 0 { '?' } else { '&' });
+        text.push_str(name);
+        text.push_str("=…");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_names_nobody() {
+        let query = [("newOwner", "auth0|2".to_owned())];
+        let page = [("count", "100".to_owned()), ("page", "2".to_owned())];
+        for (path, query, shown) in [
+            (&["users"][..], &[][..], "/users"),
+            (&["users"], &page, "/users?count=…&page=…"),
+            (&["users", "auth0|1"], &query, "/users/{id}?newOwner=…"),
+            (&["users", "jo@example.com"], &[], "/users/{email}"),
+            (&["contacts", "auth0|1"], &[], "/contacts/{id}"),
+        ] {
+            let request = Request { method: Method::GET, path, query, body: None };
+            assert_eq!(endpoint(&request), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_many_calls_is_bounded() {
+        let made = |outcome| Made {
+            method: Method::GET,
+            endpoint: "/users".to_owned(),
+            outcome,
+            retry: 0,
+            waited: Duration::ZERO,
+            took: Duration::ZERO,
+        };
+        let mut calls = Calls::default();
+        calls.add(made(Outcome::NotSent));
+        for _ in 0..=MOST_KEPT {
+            calls.add(made(Outcome::Answered(200)));
+        }
+        assert_eq!((calls.first().len(), calls.further(), calls.left()), (MOST_KEPT, 2, 101));
+    }
+}
