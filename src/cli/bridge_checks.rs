@@ -21,7 +21,7 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
     let is_public = settings.server.public_url.is_some();
     let public: &[&'static str] = if is_public { &[PUBLIC_URL] } else { &[] };
     let Some(token) = token else {
-        diagnosis.add(Check::skipped(BRIDGE, TRIED, NO_TOKEN).remedy("give the Secret Token with --token"));
+        diagnosis.add(Check::skipped(BRIDGE, TRIED, NO_TOKEN).remedy("give the file that holds the Secret Token with --token-file, or `-` and the token on standard input"));
         return diagnosis.skip(public, NO_TOKEN);
     };
     if settings.server.listen.port() == 0 {
@@ -47,7 +47,7 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
 
 const TRIED: &str = "Entra's Test Connection";
 
-const NO_TOKEN: &str = "the settings hold the token's digest only, and no --token is given";
+const NO_TOKEN: &str = "the settings hold the token's digest only, and no --token-file is given";
 
 const ELSEWHERE: &str = "is it the bridge that listens there? See server.listen, and `systemctl status \
                          ziflow-scim-bridge`";

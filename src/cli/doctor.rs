@@ -1,5 +1,7 @@
 //! `doctor`: whether the bridge can work as it is set up, step by step from the settings to the running service.
 
+use std::io::{self, Read as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -12,6 +14,9 @@ use crate::cli::{CONFIG, ConfigFile, FAILED, Format, USAGE, bridge_checks, envir
 use crate::config::{self, Report, Settings};
 use crate::server::tokens::{Difference, Tokens};
 use crate::ziflow::look::Looker;
+
+/// No header carries a longer one.
+const LONGEST_TOKEN: u64 = 65_536;
 
 /// What is printed is stable: fields may be added, none is taken away.
 const HELP: &str = "\
@@ -39,7 +44,11 @@ With --format json one object is printed and nothing else:
 pub(super) struct Doctor {
     #[command(flatten)]
     config: ConfigFile,
-    /// Entra's Secret Token, to play Test Connection with; needed where the settings hold only its digest
+    /// A file that holds Entra's Secret Token, to play Test Connection with, or `-` for standard input; needed where the
+    /// settings hold only its digest
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// The same token on the command line, where everybody on this machine can read it while `doctor` runs
     #[arg(long, value_name = "TOKEN")]
     token: Option<SecretString>,
     /// Try the account out with one throw-away user of this address, who is made and deleted
@@ -58,8 +67,12 @@ impl Doctor {
         if let Some(wrong) = self.wrong_usage() {
             return misused(wrong);
         }
+        let given = match self.given_token() {
+            Ok(given) => given,
+            Err(wrong) => return misused(&wrong),
+        };
         let mut diagnosis = Diagnosis::new(self.format);
-        hide(self.token.as_ref(), &mut diagnosis);
+        hide(given.as_ref(), &mut diagnosis);
         let settings = match self.config.load(None) {
             Ok(settings) => settings,
             Err(reports) => return cannot_be_used(&reports, diagnosis),
@@ -73,7 +86,7 @@ impl Doctor {
         let seen = ziflow_checks::run(&settings, &looker, &mut diagnosis).await;
         match &self.probe {
             None => {
-                let token = self.token(&settings);
+                let token = given.or_else(|| self.held_token(&settings));
                 hide(token.as_ref(), &mut diagnosis);
                 bridge_checks::run(&settings, token.as_ref(), &mut diagnosis).await;
                 diagnosis.end(diagnosis.is_fine(), None);
@@ -106,19 +119,32 @@ impl Doctor {
         )
     }
 
-    /// The token to play Entra with: the one given, one that the settings hold in plain, or the API key where that is
-    /// the token.
-    fn token(&self, settings: &Settings) -> Option<SecretString> {
-        let api_key = &settings.connection.api_key;
-        let is_api_key = Tokens::of_api_key(api_key).difference(&settings.tokens) == Difference::default();
-        let held = || {
-            if is_api_key {
-                return Some(api_key.clone());
-            }
-            config::plain_token(self.config.path().as_deref(), environment())
-        };
-        self.token.clone().or_else(held)
+    /// The token that the command line gives or names the file of.
+    fn given_token(&self) -> Result<Option<SecretString>, String> {
+        let Some(file) = &self.token_file else { return Ok(self.token.clone()) };
+        let shown = file.display();
+        let text = if file.as_os_str() == "-" { standard_input() } else { config::file::read(file) };
+        let text = text.map_err(|error| format!("--token-file {shown}: {error}"))?;
+        match text.trim() {
+            "" => Err(format!("--token-file {shown}: it is empty; it must hold the token and nothing else")),
+            token => Ok(Some(token.to_owned().into())),
+        }
     }
+
+    /// One that the settings hold in plain, or the API key where that is the token.
+    fn held_token(&self, settings: &Settings) -> Option<SecretString> {
+        let api_key = &settings.connection.api_key;
+        if Tokens::of_api_key(api_key).difference(&settings.tokens) == Difference::default() {
+            return Some(api_key.clone());
+        }
+        config::plain_token(self.config.path().as_deref(), environment())
+    }
+}
+
+fn standard_input() -> io::Result<String> {
+    let mut text = String::new();
+    io::stdin().take(LONGEST_TOKEN).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn hide(secret: Option<&SecretString>, diagnosis: &mut Diagnosis) {

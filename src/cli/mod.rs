@@ -3,6 +3,7 @@
 mod brake;
 mod bridge_checks;
 mod check;
+pub mod crash;
 mod demo;
 mod diagnosis;
 mod doctor;
@@ -128,6 +129,9 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
+    if let Err(message) = crash::leave_nothing_behind() {
+        return failed(&message);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => {

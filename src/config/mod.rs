@@ -166,6 +166,9 @@ impl Loader {
     fn settings(&mut self) -> Result<Settings, Reported> {
         self.check_policy();
         let store = self.parsed("store.url", Location::parse);
+        if let Ok(store) = &store {
+            self.check_store_file(store);
+        }
         let server = self.server();
         let admin_listen = self.admin_listen();
         let api_key = self.api_key();

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use crate::config::layer::{Layer, variable_name};
 use crate::config::{Loader, Report, Reported};
+use crate::store::Location;
 use crate::yaml::{Problem, Severity, looks_like_secret};
 
 /// What is wrong, and what to do about it.
@@ -77,6 +78,25 @@ impl Loader {
         }
         self.reports.extend(open_to_all(mapping));
         Ok(())
+    }
+
+    /// The store holds everybody whom Entra has written about: it is for the service alone, with what SQLite keeps beside it.
+    pub(super) fn check_store_file(&mut self, store: &Location) {
+        let Location::File(path) = store else { return };
+        for ending in ["", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            let file = Path::new(&name);
+            let (severity, who) = match mode_of(file).map(|mode| mode & 0o077) {
+                None | Some(0) => continue,
+                Some(mode) if mode & 0o002 != 0 => (Severity::Error, "everybody on this machine can change"),
+                Some(mode) if mode & 0o004 != 0 => (Severity::Warning, "everybody on this machine can read"),
+                Some(_) => (Severity::Warning, "a group of users of this machine can use"),
+            };
+            let shown = file.display();
+            let message = format!("{who} the store in `{shown}`, and it holds personal data");
+            self.report(severity, "store.url", &message, &format!("chmod 600 {shown}"));
+        }
     }
 
     /// The text of a file that holds a secret.
@@ -174,11 +194,16 @@ enum Access {
 impl Access {
     /// Pipes and devices, in which secrets are handed over as well, have no owner of their own.
     fn of(path: &Path) -> Self {
-        let file = fs::metadata(path).ok().filter(fs::Metadata::is_file);
-        match file.map(|file| file.permissions().mode()) {
+        match mode_of(path) {
             Some(mode) if mode & 0o002 != 0 => Self::Write,
             Some(mode) if mode & 0o004 != 0 => Self::Read,
             _ => Self::None,
         }
     }
+}
+
+/// None for what is no file, or not to be seen.
+fn mode_of(path: &Path) -> Option<u32> {
+    let file = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+    file.map(|file| file.permissions().mode())
 }

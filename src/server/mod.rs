@@ -36,7 +36,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{error, info, warn};
 
@@ -319,14 +319,14 @@ impl Server {
             done.reply
         };
         let reply = if writes {
-            tokio::spawn(task).await.map_err(|failure| failure.to_string())
+            tokio::spawn(task).await.map_err(|failure| what_happened(&failure))
         } else {
             // A set, because it aborts its tasks when it is dropped.
             let mut tasks = JoinSet::new();
             drop(tasks.spawn(task));
             match tasks.join_next().await {
-                Some(done) => done.map_err(|failure| failure.to_string()),
-                None => Err("the task is gone".to_owned()),
+                Some(done) => done.map_err(|failure| what_happened(&failure)),
+                None => Err("the task is gone"),
             }
         };
         reply.unwrap_or_else(|failure| {
@@ -381,6 +381,11 @@ fn out_of_time() -> Error {
     let detail = "the request took longer than server.request_timeout_secs; a change may have happened, and \
                   repeating it is safe";
     Error::new(StatusCode::GATEWAY_TIMEOUT, detail).retry_after(Duration::from_secs(10))
+}
+
+/// Never the words of a panic, which may hold anything; the log has named its place.
+fn what_happened(failure: &JoinError) -> &'static str {
+    if failure.is_panic() { "a panic" } else { "cancelled" }
 }
 
 fn broken() -> Error {

@@ -110,6 +110,11 @@ impl Bridge {
 
     /// The same with further variables, which win.
     pub async fn with(ziflow: &Simulator, variables: &[(&str, &str)]) -> Self {
+        Self::with_command(ziflow, command(&["serve"], &[]), variables).await
+    }
+
+    /// The same by a command that ends in `serve`.
+    pub async fn with_command(ziflow: &Simulator, mut command: Command, variables: &[(&str, &str)]) -> Self {
         let base_url = ziflow.base_url();
         let tokens = format!("[{{name: test, token: {TOKEN}}}]");
         let mut all = vec![
@@ -125,7 +130,7 @@ impl Bridge {
             ("BRIDGE_RATE_LIMIT__BACKOFF_MIN_MS", "20"),
         ];
         all.extend_from_slice(variables);
-        Self::spawn(&mut command(&["serve"], &all)).await
+        Self::spawn(command.env_clear().envs(all)).await
     }
 
     /// A bridge with this settings file.

@@ -33,6 +33,7 @@ mod manual;
 mod process;
 mod reload;
 mod schema;
+mod secrets;
 mod starters;
 mod storm;
 mod tidy;
