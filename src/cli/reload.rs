@@ -1,10 +1,11 @@
 //! Reloading: settings, mapping and secrets are read anew, and put in force all together or not at all.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
@@ -27,6 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a watched file is looked at, and the key's while another key is needed.
 const WATCH: Duration = Duration::from_secs(2);
+
+/// A start with such tokens shuts nobody out who was served a moment ago; a reload would.
+const LOCKED_OUT: &str = "every token in it has expired, and those in force have not: nobody could speak to the bridge any \
+                          more";
+const NEW_TOKEN: &str = "make a token with `ziflow-scim-bridge token new`, or correct `expires`";
 
 /// What a reload changes, and what it compares with.
 #[derive(Debug)]
@@ -174,12 +180,18 @@ impl Reloader {
         let key = settings.connection.api_key;
         let is_new = key.expose_secret() != self.api_key.expose_secret();
         if is_new && need_restart.contains(&"ziflow.base_url") {
-            return Err(vec![key_without_address(self.file.as_deref())]);
+            let message = "it changes together with the API key, and a running bridge cannot change it";
+            // It would send the new key to the old address.
+            return Err(vec![self.problem_of_settings("ziflow.base_url", message, "restart the bridge")]);
         }
         // A mapping may rely on them: without its brakes it must not be in force.
         let safety: Vec<_> = need_restart.iter().filter(|key| decides_about_access(key)).collect();
         if !safety.is_empty() {
             return Err(safety.into_iter().map(|key| self.restart_first(key)).collect());
+        }
+        let (now, in_force) = (Timestamp::now(), self.door.tokens());
+        if settings.tokens.have_all_expired(now) && !in_force.have_all_expired(now) {
+            return Err(vec![self.problem_of_settings("auth.tokens", LOCKED_OUT, NEW_TOKEN)]);
         }
         let header = ApiKey::new(&key).map_err(|message| vec![problem("ziflow.api_key", &message, "")])?;
         Ok(Prepared {
@@ -198,7 +210,11 @@ impl Reloader {
     fn restart_first(&self, key: &str) -> Report {
         let message =
             "it has changed, and a running bridge cannot take it over, so nothing else is taken over either";
-        let report = problem(key, message, "restart the bridge");
+        self.problem_of_settings(key, message, "restart the bridge")
+    }
+
+    fn problem_of_settings(&self, key: &str, message: &str, hint: &str) -> Report {
+        let report = problem(key, message, hint);
         Report { file: self.file.as_ref().map_or(report.file, |file| file.display().to_string()), ..report }
     }
 
@@ -321,13 +337,6 @@ fn broken() -> Report {
 /// Whether the setting says who may be changed, and how.
 fn decides_about_access(key: &str) -> bool {
     key.starts_with("policy.") || key == "store.url" || key == "ziflow.update"
-}
-
-/// A running bridge would send the new key to the old address.
-fn key_without_address(file: Option<&Path>) -> Report {
-    let message = "it changes together with the API key, and a running bridge cannot change it";
-    let report = problem("ziflow.base_url", message, "restart the bridge");
-    Report { file: file.map_or(report.file, |file| file.display().to_string()), ..report }
 }
 
 fn problem(key: &str, message: &str, hint: &str) -> Report {

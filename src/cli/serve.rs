@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -62,6 +63,13 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
             "dry run: what Ziflow has is read, and nothing is written, neither there nor in the store. Before the real \
              run, restart provisioning in Entra with its links cleared: it keeps the ids of people who are not there \
              (policy.dry_run)"
+        );
+    }
+    if settings.tokens.have_all_expired(Timestamp::now()) {
+        error!(
+            hint = expiry::REMEDY,
+            "nobody is let in: every token has expired. The bridge runs so that another token and a reload mend it \
+             (auth.tokens)"
         );
     }
     let listener = bind(settings.server.listen, "server.listen").await?;
