@@ -27,9 +27,9 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The section and the name in it.
+    /// The section, which may lie in another one, and the name in it.
     pub(super) fn parts(&self) -> (&'static str, &'static str) {
-        self.name.split_once('.').unwrap_or(("", self.name))
+        self.name.rsplit_once('.').unwrap_or(("", self.name))
     }
 
     /// The names under which the key may stand in its section, each with what it takes there.
@@ -41,6 +41,22 @@ impl Key {
         }
         forms
     }
+}
+
+/// The names of the sections that lie directly in this one; of the whole file: "".
+pub(super) fn sections_in(section: &str) -> Vec<&'static str> {
+    let inside = |key: Key| {
+        let (full, _) = key.parts();
+        let rest = if section.is_empty() { full } else { full.strip_prefix(section)?.strip_prefix('.')? };
+        rest.split('.').next()
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for name in keys().into_iter().filter_map(inside) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// What stands in one entry of `auth.tokens`, and what it is for.

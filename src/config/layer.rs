@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::config::Report;
-use crate::config::keys::{Key, Kind, TOKEN_FORMS, keys, token_keys};
+use crate::config::keys::{Key, Kind, TOKEN_FORMS, keys, sections_in, token_keys};
 use crate::server::tokens::digest_from_hex;
 use crate::server::{expiry, minted};
 use crate::yaml::{self, At, Item, Problem, Problems, Section, Severity, nearest};
@@ -34,15 +34,17 @@ pub(super) struct Layer {
 impl Layer {
     /// Nested as the sections are, for figment.
     pub(super) fn to_json(&self) -> Value {
-        let mut root = Map::new();
+        let mut root = Value::Object(Map::new());
         for (key, (value, _)) in &self.values {
-            let (section, name) = key.split_once('.').unwrap_or(("", key));
-            let section = root.entry(section).or_insert_with(|| Value::Object(Map::new()));
-            if let Some(section) = section.as_object_mut() {
-                section.insert(name.to_owned(), value.clone());
+            let place = key.split('.').try_fold(&mut root, |section, name| {
+                let section = section.as_object_mut()?;
+                Some(section.entry(name).or_insert_with(|| Value::Object(Map::new())))
+            });
+            if let Some(place) = place {
+                *place = value.clone();
             }
         }
-        Value::Object(root)
+        root
     }
 
     /// Nothing, because there is no file, or because it cannot be read.
@@ -56,7 +58,7 @@ impl Layer {
         let mut problems = Problems::new(found);
         let mut layer = Self::default();
         match &root {
-            Some(root) => layer.read_root(&Item::root(root), &mut problems),
+            Some(root) => layer.read_section(&Item::root(root), "", &mut problems),
             None => layer.is_unread = true,
         }
         let shared: Arc<str> = text.into();
@@ -65,30 +67,27 @@ impl Layer {
         layer
     }
 
-    fn read_root(&mut self, root: &Item<'_>, problems: &mut Problems) {
-        let keys = keys();
-        let mut sections: Vec<&str> = keys.iter().map(|key| key.parts().0).collect();
-        sections.dedup();
-        let Some(root) = root.section(&sections, problems) else { return };
-        for name in sections {
-            let Some(item) = root.get(name) else { continue };
-            let own = keys.iter().filter(|key| key.parts().0 == name);
-            let forms: Vec<(String, Kind)> = own.flat_map(Key::forms).collect();
-            let known: Vec<&str> = forms.iter().map(|(name, _)| name.as_str()).collect();
-            if let Some(section) = item.section(&known, problems) {
-                self.read_section(&section, &forms, problems);
-            }
-        }
-    }
-
-    fn read_section(&mut self, section: &Section<'_>, forms: &[(String, Kind)], problems: &mut Problems) {
-        for (name, kind) in forms {
+    /// A section, with the sections inside it; the whole file is the one called "".
+    fn read_section(&mut self, item: &Item<'_>, name: &str, problems: &mut Problems) {
+        let own = keys().into_iter().filter(|key| key.parts().0 == name);
+        let forms: Vec<(String, Kind)> = own.flat_map(|key| key.forms()).collect();
+        let inside = sections_in(name);
+        let known: Vec<&str> =
+            forms.iter().map(|(name, _)| name.as_str()).chain(inside.iter().copied()).collect();
+        let Some(section) = item.section(&known, problems) else { return };
+        for (name, kind) in &forms {
             let Some(item) = section.get(name) else { continue };
             if let Kind::Tokens = kind {
                 self.places.extend(token_places(&item));
             }
             if let Some(value) = value(&item, kind, problems) {
                 self.values.insert(item.key.clone(), (value, Origin::File(item.at())));
+            }
+        }
+        for inner in inside {
+            if let Some(item) = section.get(inner) {
+                let full = if name.is_empty() { inner.to_owned() } else { format!("{name}.{inner}") };
+                self.read_section(&item, &full, problems);
             }
         }
     }

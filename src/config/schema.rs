@@ -9,6 +9,9 @@ use crate::config::BRIDGE_YAML;
 use crate::config::keys::{Key, Kind, TOKEN_FORMS, TOKEN_KEYS, keys};
 use crate::config::layer::Layer;
 
+/// So many blanks stand before what is in a section, once more in each section inside another.
+const INDENT: usize = 2;
+
 /// A text with more in it than blanks.
 const FILLED: &str = r"\S";
 
@@ -19,7 +22,7 @@ pub fn schema() -> Value {
     let mut sections = Map::new();
     for key in keys() {
         let (name, _) = key.parts();
-        let section = sections.entry(name).or_insert_with(|| section(&comments.about(name)));
+        let Some(section) = place(&mut sections, name, &comments) else { continue };
         for (form, kind) in key.forms() {
             let full = format!("{name}.{form}");
             let default = defaults.values.get(&full).map(|(value, _)| value);
@@ -37,6 +40,18 @@ pub fn schema() -> Value {
         "properties": sections,
         "additionalProperties": false,
     })
+}
+
+/// The section of this name among these, or in one of them: `server.tls`.
+fn place<'a>(sections: &'a mut Map<String, Value>, name: &str, comments: &Comments) -> Option<&'a mut Value> {
+    let (outer, inner) = match name.rsplit_once('.') {
+        Some((outer, inner)) => {
+            let outer = place(sections, outer, comments)?;
+            (outer.get_mut("properties")?.as_object_mut()?, inner)
+        }
+        None => (sections, name),
+    };
+    Some(outer.entry(inner).or_insert_with(|| section(&comments.about(name))))
 }
 
 fn section(about: &str) -> Value {
@@ -134,26 +149,28 @@ impl Comments {
             .iter()
             .flat_map(|key| key.forms().into_iter().map(|(name, _)| (key.parts().0.to_owned(), name)))
             .collect();
-        let (mut comments, mut section, mut above) = (Self::default(), "", Vec::new());
+        let (mut comments, mut path, mut above) = (Self::default(), Vec::new(), Vec::new());
         for line in text.lines() {
             if line.trim().is_empty() {
                 above.clear();
                 continue;
             }
             let (name, value) = entry(line);
-            let is_key = known.iter().any(|(of, key)| of == section && key == name);
+            path.truncate(line.chars().take_while(|c| *c == ' ').count() / INDENT);
+            let section = path.join(".");
+            let full = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+            let is_key = known.iter().any(|(of, key)| *of == section && key == name);
             match line.trim_start().strip_prefix('#') {
                 Some(_) if is_key => {
-                    comments.examples.insert(format!("{section}.{name}"), value.to_owned());
+                    comments.examples.insert(full.clone(), value.to_owned());
                 }
                 Some(prose) => {
                     above.push(prose.trim());
                     continue;
                 }
-                None if !line.starts_with(' ') => section = name,
+                None if value.is_empty() => path.push(name),
                 None => {}
             }
-            let full = if line.starts_with(' ') { format!("{section}.{name}") } else { name.to_owned() };
             comments.about.insert(full, above.join(" "));
             above.clear();
         }
@@ -176,7 +193,22 @@ mod tests {
     use super::*;
 
     fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
-        schema["properties"].as_object().unwrap().iter()
+        schema["properties"].as_object().into_iter().flatten()
+    }
+
+    /// What the schema says about a key or a section, also about one inside another section.
+    fn about<'a>(schema: &'a Value, full: &str) -> &'a Value {
+        full.split('.').fold(schema, |section, name| &section["properties"][name])
+    }
+
+    /// The keys with a default, in the sections and in those inside them.
+    fn with_default(schema: &Value, section: &str) -> Vec<String> {
+        let keys = properties(schema).flat_map(|(name, key)| {
+            let full = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+            let own = key.get("default").map(|_| full.clone());
+            own.into_iter().chain(with_default(key, &full))
+        });
+        keys.collect()
     }
 
     #[test]
@@ -185,17 +217,16 @@ mod tests {
         for key in keys() {
             let (section, _) = key.parts();
             for (name, _) in key.forms() {
-                let about = &schema["properties"][section]["properties"][&name]["description"];
+                let about = &about(&schema, &format!("{section}.{name}"))["description"];
                 let words = about.as_str().map_or(0, |text| text.split_whitespace().count());
                 assert!(
                     words >= 4,
                     "config/bridge.yaml has no comment right above {section}.{name}: {about}"
                 );
             }
-        }
-        for (name, section) in properties(&schema) {
-            assert_ne!(section["description"], "", "config/bridge.yaml has no comment right above {name}:");
-            assert_eq!(section["additionalProperties"], false, "{name}");
+            let about = about(&schema, section);
+            assert_ne!(about["description"], "", "config/bridge.yaml has no comment right above {section}:");
+            assert_eq!(about["additionalProperties"], false, "{section}");
         }
     }
 
@@ -220,11 +251,7 @@ mod tests {
     fn each_default_of_the_file_is_one_that_the_schema_names() {
         let defaults = Layer::from_file("config/bridge.yaml", BRIDGE_YAML, &mut Vec::new());
         let schema = schema();
-        let named = properties(&schema).flat_map(|(section, schema)| {
-            let with_default = properties(schema).filter(|(_, key)| key.get("default").is_some());
-            with_default.map(move |(name, _)| format!("{section}.{name}"))
-        });
-        let mut named: Vec<String> = named.collect();
+        let mut named = with_default(&schema, "");
         named.sort();
         assert_eq!(named, defaults.values.keys().cloned().collect::<Vec<_>>());
     }

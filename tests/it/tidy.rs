@@ -203,7 +203,7 @@ fn every_setting_is_documented() {
     let names: Vec<_> = names.filter(|name| name.contains('.')).collect();
     assert!(names.len() > 30, "the table of settings is not where it was");
     for name in names {
-        let (_, key) = name.split_once('.').unwrap();
+        let (_, key) = name.rsplit_once('.').unwrap();
         assert!(
             file.contains(&format!("  {key}")) || file.contains(&format!("# {key}")),
             "{name} is not in bridge.yaml"
