@@ -11,6 +11,7 @@ pub mod json;
 mod log;
 mod metrics;
 pub mod minted;
+mod noticed;
 mod readiness;
 pub mod reloads;
 pub mod reply;
@@ -18,6 +19,7 @@ pub mod request;
 mod resources;
 pub mod route;
 mod search;
+pub mod seats;
 pub mod source;
 pub mod tokens;
 
@@ -38,7 +40,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::bridge::{Bridge, Calls, Users};
 use crate::scim::discovery::{self, Pages};
@@ -52,6 +54,7 @@ use crate::server::log::{Done, Line, without_values};
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
 use crate::server::route::{Kind, NoRoute, Operation, route};
+use crate::server::seats::{Seat, Seats};
 use crate::server::source::Source;
 
 /// The bridge gives up on Ziflow this long before the request's deadline, to have time for the answer.
@@ -76,7 +79,12 @@ pub struct Limits {
     pub max_header_bytes: usize,
     pub max_target_bytes: usize,
     pub max_connections: usize,
+    pub max_connections_per_source: usize,
+    pub max_requests_in_flight: usize,
+    pub first_byte_timeout_secs: u64,
     pub header_timeout_secs: u64,
+    pub idle_timeout_secs: u64,
+    pub write_timeout_secs: u64,
     pub request_timeout_secs: u64,
     pub shutdown_grace_secs: u64,
     pub max_filter_chars: usize,
@@ -84,6 +92,18 @@ pub struct Limits {
     pub max_filter_terms: usize,
     pub max_results: usize,
     pub max_bulk_operations: usize,
+}
+
+impl Limits {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            first_byte_timeout: Duration::from_secs(self.first_byte_timeout_secs),
+            header_timeout: Duration::from_secs(self.header_timeout_secs),
+            idle_timeout: Duration::from_secs(self.idle_timeout_secs),
+            write_timeout: Duration::from_secs(self.write_timeout_secs),
+            max_header_bytes: self.max_header_bytes,
+        }
+    }
 }
 
 impl Settings {
@@ -101,6 +121,8 @@ struct Server {
     door: Arc<Door>,
     settings: Settings,
     tenant_url: String,
+    /// How many requests may still be worked on beside those that are.
+    in_flight: Arc<Semaphore>,
     /// Each write under way holds a copy; when all are gone, none is under way.
     writing: mpsc::Sender<Infallible>,
 }
@@ -116,31 +138,21 @@ pub async fn run(
 ) {
     let (writing, mut written) = mpsc::channel(1);
     let grace = Duration::from_secs(settings.limits.shutdown_grace_secs);
-    let connections = Arc::new(Semaphore::new(settings.limits.max_connections));
-    let bounds = Bounds {
-        header_timeout: Duration::from_secs(settings.limits.header_timeout_secs),
-        max_header_bytes: settings.limits.max_header_bytes,
-    };
-    let server = Arc::new(Server { bridge, door, settings, tenant_url, writing });
+    let limits = &settings.limits;
+    let seats = Seats::new(limits.max_connections, limits.max_connections_per_source);
+    let (bounds, in_flight) = (limits.bounds(), Arc::new(Semaphore::new(limits.max_requests_in_flight)));
+    let server = Arc::new(Server { bridge, door, settings, tenant_url, in_flight, writing });
     let (stop, _) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let (permit, stream, source) = tokio::select! {
-            accepted = accept(&listener, &connections) => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, most likely: without a pause this would spin.
-                    warn!(%error, "a connection could not be accepted");
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
+        let (stream, source, seat) = tokio::select! {
+            accepted = accept(&listener, &seats) => accepted,
             () = &mut shutdown => break,
         };
         let (server, stopped) = (Arc::clone(&server), stop.subscribe());
         drop(tokio::spawn(async move {
-            connection::serve(stream, bounds, stopped, |request| server.answer(request, source)).await;
-            drop(permit);
+            let answer = |request| server.answer(request, source, &seat);
+            connection::serve(stream, &seat, bounds, stopped, answer).await;
         }));
     }
     drop(listener);
@@ -155,14 +167,27 @@ pub async fn run(
     }
 }
 
-/// A permit before the accept: further connections wait in the kernel's queue.
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> std::io::Result<(OwnedSemaphorePermit, TcpStream, Source)> {
-    let permit = Arc::clone(connections).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((permit, stream, Source::of_peer(peer)))
+/// The next connection that gets a place.
+async fn accept(listener: &TcpListener, seats: &Arc<Seats>) -> (TcpStream, Source, Seat) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: without a pause this would spin.
+                warn!(%error, "a connection could not be accepted");
+                seats.make_room();
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let source = Source::of_peer(peer);
+        if let Some(seat) = seats.seat(Some(source.network())).await {
+            if let Err(error) = stream.set_nodelay(true) {
+                debug!(%error, "TCP_NODELAY");
+            }
+            return (stream, source, seat);
+        }
+    }
 }
 
 /// Which request it is, and how long Ziflow may be asked for it.
@@ -177,11 +202,18 @@ struct Work {
     operation: Operation,
     body: Value,
     conditions: Conditions,
+    /// It counts as in flight until its work is done, also when nobody waits for the answer any more.
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Server {
     /// A request always ends in a response, and in a line of the log.
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, source: Source) -> Response<Full<Bytes>> {
+    async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        source: Source,
+        seat: &Seat,
+    ) -> Response<Full<Bytes>> {
         let request_id = RequestId::new();
         let (head, mut body) = request.into_parts();
         let mut line = Line {
@@ -194,7 +226,7 @@ impl Server {
             client: None,
         };
         let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
-        let reply = match timeout(limit, self.handle(&head, &mut body, &mut line)).await {
+        let reply = match timeout(limit, self.handle(&head, &mut body, &mut line, seat)).await {
             Ok(reply) => reply,
             Err(_elapsed) => {
                 let done = Done::failed(&out_of_time(), Calls::default(), &request_id);
@@ -206,7 +238,13 @@ impl Server {
         reply.into_response(&request_id)
     }
 
-    async fn handle(self: &Arc<Self>, head: &Parts, body: &mut Incoming, line: &mut Line) -> Reply {
+    async fn handle(
+        self: &Arc<Self>,
+        head: &Parts,
+        body: &mut Incoming,
+        line: &mut Line,
+        seat: &Seat,
+    ) -> Reply {
         let client = match self.door.check(&head.headers, line.source) {
             Ok(client) => client,
             Err(refusal) => {
@@ -217,6 +255,7 @@ impl Server {
                 return done.reply;
             }
         };
+        seat.is_known();
         line.client = Some(client.name.clone());
         match self.prepare(head, body, line, &client).await {
             Ok(work) => self.perform(work, line.clone()).await,
@@ -237,6 +276,7 @@ impl Server {
     ) -> Result<Work, Done> {
         let request_id = line.request_id.clone();
         let told = |error: &Error| Done::failed(error, Calls::default(), &request_id);
+        let turn = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_none_left| told(&too_many()))?;
         let operation = self.operation(head);
         line.operation = operation.as_ref().map_or(line.operation, Operation::name);
         client.may(&head.method, operation.as_ref().ok()).map_err(|error| told(&error))?;
@@ -254,7 +294,7 @@ impl Server {
         } else {
             Value::Null
         };
-        Ok(Work { operation, body, conditions })
+        Ok(Work { operation, body, conditions, _turn: turn })
     }
 
     /// Until when Ziflow may be asked.
@@ -336,7 +376,7 @@ impl Server {
     }
 
     async fn carry_out(&self, work: Work, line: &Line) -> (Result<Reply, Error>, Calls) {
-        let Work { operation, body, conditions } = work;
+        let Work { operation, body, conditions, _turn } = work;
         let deadline = self.deadline(line);
         let ticket = Ticket { request_id: line.request_id.clone(), deadline };
         let users = self.bridge.users(deadline, conditions.clone());
@@ -386,6 +426,13 @@ fn out_of_time() -> Error {
 /// Never the words of a panic, which may hold anything; the log has named its place.
 fn what_happened(failure: &JoinError) -> &'static str {
     if failure.is_panic() { "a panic" } else { "cancelled" }
+}
+
+/// Said at once: a queue before the one for Ziflow would only make everybody late.
+fn too_many() -> Error {
+    let detail =
+        "too many requests are being worked on (server.max_requests_in_flight); nothing has been changed";
+    Error::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(Duration::from_secs(1))
 }
 
 fn broken() -> Error {

@@ -414,8 +414,12 @@ async fn what_the_parser_refuses_ends_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_waited_for_longer_than_was_said() {
     let ziflow = ziflow(&[]).await;
-    let settings =
-        [("BRIDGE_SERVER__HEADER_TIMEOUT_SECS", "1"), ("BRIDGE_SERVER__REQUEST_TIMEOUT_SECS", "2")];
+    let settings = [
+        ("BRIDGE_SERVER__FIRST_BYTE_TIMEOUT_SECS", "1"),
+        ("BRIDGE_SERVER__HEADER_TIMEOUT_SECS", "1"),
+        ("BRIDGE_SERVER__IDLE_TIMEOUT_SECS", "1"),
+        ("BRIDGE_SERVER__REQUEST_TIMEOUT_SECS", "2"),
+    ];
     let bridge = Bridge::with(&ziflow, &settings).await;
     let start = Instant::now();
     let mut silent = Wire::to(&bridge);

@@ -1,0 +1,286 @@
+//! The limits on connections and requests: whoever is slow, silent or many, others are served.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
+use ziflow_scim_bridge::simulator::{Fault, Simulator};
+
+use crate::harness::{Bridge, TOKEN, person, ziflow};
+
+/// How long anything that must happen may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Somebody at an address of this machine's own: 127.0.0.`number`.
+struct Caller(BufReader<TcpStream>);
+
+/// An answer as it came.
+#[derive(Debug)]
+struct Heard {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Heard {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Caller {
+    async fn at(number: u8, bridge: &Bridge) -> Self {
+        let address = bridge.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, number], 0).into()).unwrap();
+        Self(BufReader::new(socket.connect(address.parse().unwrap()).await.unwrap()))
+    }
+
+    /// So many that have done this.
+    async fn crowd(number: u8, size: usize, bridge: &Bridge, said: &str) -> Vec<Self> {
+        let mut crowd = Vec::new();
+        for _ in 0..size {
+            let mut one = Self::at(number, bridge).await;
+            one.say(said).await;
+            crowd.push(one);
+        }
+        crowd
+    }
+
+    /// A connection that the bridge has closed takes nothing any more, which is no failure of the test.
+    async fn say(&mut self, text: impl AsRef<[u8]>) -> bool {
+        self.0.get_mut().write_all(text.as_ref()).await.is_ok()
+    }
+
+    /// The next answer; none when the bridge has closed the connection.
+    async fn hear(&mut self) -> Option<Heard> {
+        timeout(PATIENCE, self.try_hear()).await.unwrap_or_else(|_| panic!("neither an answer nor an end"))
+    }
+
+    async fn try_hear(&mut self) -> Option<Heard> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.0.read_line(&mut head).await.unwrap_or_default() == 0 {
+                return None;
+            }
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.0.read_exact(&mut body).await.ok()?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        Some(Heard { status, head, body: String::from_utf8(body).unwrap() })
+    }
+
+    async fn ask(&mut self, request: impl AsRef<[u8]>) -> Option<Heard> {
+        self.say(request).await;
+        self.hear().await
+    }
+
+    /// The status of a request that must be answered.
+    async fn status(&mut self, request: impl AsRef<[u8]>) -> u16 {
+        self.ask(request).await.unwrap_or_else(|| panic!("closed without an answer")).status
+    }
+
+    /// Whether the bridge keeps the connection open, as far as can be seen now.
+    fn is_open(&mut self) -> bool {
+        matches!(self.0.get_ref().try_read(&mut [0; 64]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+/// A request of somebody who shows this token.
+fn request(line: &str, token: &str, body: &str) -> String {
+    let (method, target) = line.split_once(' ').unwrap();
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    format!(
+        "{method} /scim/v2{target} HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {token}\r\n{length}\r\n{body}"
+    )
+}
+
+fn schemas() -> String {
+    request("GET /Schemas", TOKEN, "")
+}
+
+/// Bytes of memory that the process holds.
+fn resident(bridge: &Bridge) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", bridge.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_keep_connections_keep_nobody_out() {
+    let ziflow = ziflow(&[]).await;
+    let settings = [
+        ("BRIDGE_SERVER__MAX_CONNECTIONS", "60"),
+        ("BRIDGE_SERVER__MAX_CONNECTIONS_PER_SOURCE", "20"),
+        ("BRIDGE_AUTH__MAX_FAILURES_PER_MINUTE", "0"),
+    ];
+    let bridge = Bridge::with(&ziflow, &settings).await;
+    let mut entra = Caller::at(1, &bridge).await;
+    assert_eq!(entra.status(schemas()).await, 200);
+    let before = resident(&bridge);
+    let half = "POST /scim/v2/Users HTTP/1.1\r\nHost: b\r\nAuthor".to_owned();
+    let refused = request("GET /Users", "wrong", "");
+    let no_body = request("POST /Users", "wrong", "x").replace("Length: 1", "Length: 60000");
+    let big_head = format!("GET /x HTTP/1.1\r\nX: {}", "x".repeat(32_000));
+    let mut crowds = Vec::new();
+    for said in ["", half.as_str(), refused.as_str(), no_body.as_str(), big_head.as_str()] {
+        for source in 2..6 {
+            crowds.push(Caller::crowd(source, 25, &bridge, said).await);
+            // A newcomer is let in, and whoever is known was never sent away.
+            assert_eq!(Caller::at(9, &bridge).await.status(schemas()).await, 200, "{said}");
+            assert_eq!(entra.status(schemas()).await, 200, "{said}");
+        }
+    }
+    let open = crowds.iter_mut().flatten().filter_map(|one| one.is_open().then_some(())).count();
+    assert!(open <= 60, "{open} of 500 are open");
+    let grown = resident(&bridge).saturating_sub(before);
+    assert!(grown < 48 << 20, "{grown} bytes for 60 connections");
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_source_fills_its_own_places_only() {
+    let ziflow = ziflow(&[]).await;
+    let settings = [("BRIDGE_SERVER__MAX_CONNECTIONS_PER_SOURCE", "2")];
+    let bridge = Bridge::with(&ziflow, &settings).await;
+    let mut idle = Caller::at(2, &bridge).await;
+    assert_eq!(idle.status(schemas()).await, 200);
+    ziflow.inject(Fault::slow(Duration::from_secs(3)).method(Method::POST).times(2));
+    let mut busy = Vec::new();
+    for number in 0..2 {
+        let mut one = Caller::at(2, &bridge).await;
+        let body = person(&format!("p{number}@example.com")).to_string();
+        assert!(one.say(request("POST /Users", TOKEN, &body)).await);
+        busy.push(one);
+        ziflow_is_asked(&ziflow, number + 1).await;
+    }
+    // The idle one had to go, and those who are busy do not.
+    assert!(idle.hear().await.is_none());
+    assert!(Caller::at(2, &bridge).await.ask(schemas()).await.is_none());
+    assert_eq!(Caller::at(3, &bridge).await.status(schemas()).await, 200);
+    let line = bridge
+        .line(
+            "all connections are busy, and there is no place for further ones \
+                            (server.max_connections_per_source)",
+        )
+        .await;
+    assert_eq!(line["source"], "127.0.0.2");
+    for one in &mut busy {
+        assert_eq!(one.hear().await.unwrap().status, 201);
+    }
+    bridge.stop().await;
+}
+
+/// Waits until Ziflow has been sent so many people.
+async fn ziflow_is_asked(ziflow: &Simulator, number: usize) {
+    let start = Instant::now();
+    while ziflow.calls().iter().filter(|call| call.method == "POST").count() < number {
+        assert!(start.elapsed() < PATIENCE, "Ziflow was not asked");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_everybody_is_busy_the_next_one_waits() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__MAX_CONNECTIONS", "1")]).await;
+    ziflow.inject(Fault::slow(Duration::from_secs(1)).method(Method::POST).times(1));
+    let mut busy = Caller::at(2, &bridge).await;
+    busy.say(request("POST /Users", TOKEN, &person("jo@example.com").to_string())).await;
+    ziflow_is_asked(&ziflow, 1).await;
+    let mut next = Caller::at(3, &bridge).await;
+    assert_eq!(next.status(schemas()).await, 200);
+    // It was served in the place of the first, which has been answered.
+    assert_eq!(busy.hear().await.unwrap().status, 201);
+    assert!(busy.hear().await.is_none());
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_requests_at_once_are_told_so_at_once() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__MAX_REQUESTS_IN_FLIGHT", "2")]).await;
+    ziflow.inject(Fault::slow(Duration::from_secs(3)).method(Method::POST).times(2));
+    let mut busy = Vec::new();
+    for number in 0..2 {
+        let mut one = Caller::at(2, &bridge).await;
+        let body = person(&format!("p{number}@example.com")).to_string();
+        one.say(request("POST /Users", TOKEN, &body)).await;
+        busy.push(one);
+    }
+    ziflow_is_asked(&ziflow, 2).await;
+    let mut third = Caller::at(2, &bridge).await;
+    let refused = third.ask(schemas()).await.unwrap();
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert!(refused.head.contains("\r\nretry-after: 1\r\n"), "{refused:?}");
+    assert_eq!(refused.json()["schemas"][0], "urn:ietf:params:scim:api:messages:2.0:Error");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("server.max_requests_in_flight"));
+    // Who has no right credential is told so, and takes nobody's turn.
+    assert_eq!(third.status(request("GET /Schemas", "wrong", "")).await, 401);
+    for one in &mut busy {
+        assert_eq!(one.hear().await.unwrap().status, 201);
+    }
+    assert_eq!(third.status(schemas()).await, 200);
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_wait_for_a_client_has_its_own_end() {
+    let ziflow = ziflow(&[]).await;
+    let settings = [
+        ("BRIDGE_SERVER__FIRST_BYTE_TIMEOUT_SECS", "2"),
+        ("BRIDGE_SERVER__HEADER_TIMEOUT_SECS", "2"),
+        ("BRIDGE_SERVER__IDLE_TIMEOUT_SECS", "3600"),
+    ];
+    let bridge = Bridge::with(&ziflow, &settings).await;
+    let mut idle = Caller::at(2, &bridge).await;
+    assert_eq!(idle.status(schemas()).await, 200);
+    let mut silent = Caller::at(2, &bridge).await;
+    let mut dripping = Caller::at(2, &bridge).await;
+    let mut next = Caller::at(2, &bridge).await;
+    assert_eq!(next.status(schemas()).await, 200);
+    // Byte after byte, and never a whole head: what counts is when it began.
+    let start = Instant::now();
+    while dripping.say("G").await && next.say("P").await && (dripping.is_open() || next.is_open()) {
+        assert!(start.elapsed() < PATIENCE, "a head may take for ever");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(silent.hear().await.is_none());
+    // Idle for longer than all that.
+    assert_eq!(idle.status(schemas()).await, 200);
+    bridge.stop().await;
+
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__IDLE_TIMEOUT_SECS", "1")]).await;
+    let mut idle = Caller::at(2, &bridge).await;
+    assert_eq!(idle.status(schemas()).await, 200);
+    assert!(idle.hear().await.is_none());
+    bridge.stop().await;
+}
+
+/// So many answers fit into no buffer between the two.
+const ANSWERS: usize = 3000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_the_answer_is_let_go() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__WRITE_TIMEOUT_SECS", "1")]).await;
+    let mut deaf = Caller::at(2, &bridge).await;
+    let (mut asked, mut heard) = (0, 0);
+    deaf.0.get_ref().writable().await.unwrap();
+    // As many as are taken without anybody reading an answer.
+    while asked < ANSWERS && deaf.0.get_ref().try_write(schemas().as_bytes()).is_ok() {
+        asked += 1;
+    }
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(Caller::at(3, &bridge).await.status(schemas()).await, 200);
+    while deaf.hear().await.is_some() {
+        heard += 1;
+    }
+    assert!(heard < asked, "all of {asked} answers have arrived");
+    bridge.stop().await;
+}
