@@ -18,6 +18,7 @@ use crate::cli::{CONFIG, ConfigFile, FAILED, environment, failed, show};
 use crate::config::{self, Settings};
 use crate::server::auth::Door;
 use crate::server::reloads::Reloads;
+use crate::server::witness::Witness;
 use crate::server::{self, admin, expiry};
 use crate::store::{Location, Store};
 use crate::telemetry;
@@ -91,8 +92,8 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
         info!(listen = admin.local_addr().ok().map(tracing::field::display), "ready for monitoring");
     }
     info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
-    let (door, reloads) =
-        (Arc::new(Door::new(settings.tokens.clone(), settings.auth)), Arc::new(Reloads::default()));
+    let door = Arc::new(Door::new(settings.tokens.clone(), settings.auth));
+    let (reloads, witness) = (Arc::new(Reloads::default()), Arc::new(Witness::default()));
     let reloader =
         Reloader::new(file, &settings, Arc::clone(&bridge), Arc::clone(&door), Arc::clone(&reloads));
     tokio::join!(
@@ -100,14 +101,15 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
             listener,
             Arc::clone(&bridge),
             Arc::clone(&door),
+            Arc::clone(&witness),
             settings.server,
             tenant_url,
             told(stopped.clone())
         ),
         async {
             if let Some(admin) = admin {
-                admin::run(admin, Arc::clone(&bridge), reloads, Arc::clone(&door), told(stopped.clone()))
-                    .await;
+                let (bridge, door) = (Arc::clone(&bridge), Arc::clone(&door));
+                admin::run(admin, bridge, reloads, door, witness, told(stopped.clone())).await;
             }
         },
         reloader.run(hangup, told(stopped.clone())),

@@ -74,7 +74,8 @@ impl Stage {
         let failed_examples = settings.warnings.into_iter().filter(Report::is_of_example).collect();
         let (door, limits) = (Arc::new(Door::new(settings.tokens, settings.auth)), settings.server);
         let forever = std::future::pending();
-        let service = server::run(listener, Arc::clone(&bridge), door, limits, tenant_url, forever);
+        let service =
+            server::run(listener, Arc::clone(&bridge), door, Arc::default(), limits, tenant_url, forever);
         let service = tokio::spawn(service);
         let worker = Arc::clone(&bridge);
         let grants = tokio::spawn(async move { worker.apply_grants(std::future::pending()).await });

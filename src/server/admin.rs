@@ -27,6 +27,7 @@ use crate::server::auth::Door;
 use crate::server::metrics;
 use crate::server::readiness::Readiness;
 use crate::server::reloads::Reloads;
+use crate::server::witness::Witness;
 
 /// So often the parts are looked at, so that "since" is true to this many seconds.
 const LOOK_SECS: u64 = 5;
@@ -46,9 +47,10 @@ pub async fn run(
     bridge: Arc<Bridge>,
     reloads: Arc<Reloads>,
     door: Arc<Door>,
+    witness: Arc<Witness>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let readiness = Arc::new(Readiness::new(bridge, reloads, door));
+    let readiness = Arc::new(Readiness::new(bridge, reloads, door, witness));
     tokio::select! {
         () = accept(listener, &readiness) => {}
         () = look(&readiness) => {}
@@ -113,7 +115,7 @@ async fn answer(request: &Request<Incoming>, readiness: &Readiness) -> Response<
             let look = readiness.look().await;
             let mapping = readiness.bridge.mapping_in_force();
             let grants = readiness.bridge.grants_waiting().await;
-            let page = metrics::render(&look, &readiness.reloads.tally(), &mapping, &readiness.door, grants);
+            let page = metrics::render(&look, readiness, &mapping, grants);
             response(metrics::CONTENT_TYPE, page)
         }
         _ => {

@@ -1,5 +1,8 @@
 //! What the log says of a request: who, what, whom by id, the result, what it cost. Nobody is named.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::StatusCode;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -37,20 +40,52 @@ pub(super) struct Line {
     pub(super) id: Option<String>,
     pub(super) source: Source,
     pub(super) client: Option<String>,
+    /// Whether the log has heard enough of its like.
+    pub(super) is_quiet: bool,
+    /// Whether the client has been answered, or has given up.
+    is_answered: Arc<AtomicBool>,
 }
 
 impl Line {
-    pub(super) fn write(&self, done: &Done) {
+    pub(super) fn new(request_id: RequestId, method: http::Method, source: Source) -> Self {
+        Self {
+            request_id,
+            start: Instant::now(),
+            method,
+            operation: "none",
+            id: None,
+            source,
+            client: None,
+            is_quiet: false,
+            is_answered: Arc::default(),
+        }
+    }
+
+    /// The client is answered. Whether this is the first time.
+    pub(super) fn answer(&self) -> bool {
+        !self.is_answered.swap(true, Ordering::Relaxed)
+    }
+
+    /// The client went away. A write goes on, and has its own line in the end.
+    pub(super) fn write_gone(&self) {
         let Self { request_id, operation, client, .. } = self;
-        // A method is any word that a client likes.
-        let method = if METHODS.contains(&self.method.as_str()) { self.method.as_str() } else { "other" };
+        let (method, ms) = (self.method(), self.ms());
+        warn!(%request_id, method, operation, client, ms, "the client went away before it was answered");
+    }
+
+    pub(super) fn write(&self, done: &Done) {
+        if self.is_quiet {
+            return;
+        }
+        let Self { request_id, operation, client, .. } = self;
+        let method = self.method();
         let status = done.reply.status();
         // What stands in the place of an id may be a name: only what turned out to be an id is written down.
         let asked = self.id.as_ref().filter(|id| status.is_success() || !id.contains(['@', ' ']));
         let id = asked.or(done.reply.id.as_ref());
         // Whoever has shown a right credential is known by that.
         let source = client.is_none().then(|| tracing::field::display(self.source));
-        let ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ms = self.ms();
         macro_rules! line {
             ($level:ident) => {
                 $level!(
@@ -65,6 +100,16 @@ impl Line {
         } else {
             line!(info);
         }
+    }
+
+    /// A method is any word that a client likes.
+    fn method(&self) -> &str {
+        let method = self.method.as_str();
+        if METHODS.contains(&method) { method } else { "other" }
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

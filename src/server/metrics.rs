@@ -5,26 +5,28 @@ use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
 use crate::bridge::in_force::InForce;
-use crate::server::auth::{Count, Door};
-use crate::server::readiness::{Look, STATES};
+use crate::meter::Histogram;
+use crate::server::auth::Count;
+use crate::server::readiness::{Look, Readiness, STATES};
 use crate::server::reloads::Tally;
 use crate::server::tokens::Tokens;
+use crate::server::traffic::Traffic;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything there is to tell.
 pub(super) fn render(
     look: &Look,
-    tally: &Tally,
+    Readiness { reloads, door, witness, .. }: &Readiness,
     mapping: &InForce,
-    door: &Door,
     grants: Option<(u32, u32, i64)>,
 ) -> String {
     let mut page = Page::default();
     page.family("build_info", Kind::Gauge, "The version that runs.");
     page.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     page.readiness(look);
-    page.reloads(tally);
+    page.requests(&witness.traffic);
+    page.reloads(&reloads.tally());
     page.family("mapping_info", Kind::Gauge, "The mapping in force.");
     page.sample("mapping_info", &[("file", &mapping.file), ("digest", &mapping.digest)], 1);
     page.tokens(&door.tokens());
@@ -37,6 +39,7 @@ pub(super) fn render(
 enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 /// The text so far.
@@ -60,6 +63,23 @@ impl Page {
                     u8::from(state == part.state),
                 );
             }
+        }
+    }
+
+    fn requests(&mut self, traffic: &Traffic) {
+        let operations = traffic.so_far();
+        let help = "Requests, by operation and by the status that they were answered with.";
+        self.family("requests_total", Kind::Counter, help);
+        for (operation, requests) in &operations {
+            for (status, count) in &requests.answered {
+                let status = status.as_ref().map_or("aborted", |status| status.as_str());
+                self.sample("requests_total", &[("operation", operation), ("status", status)], count);
+            }
+        }
+        let help = "How long requests took from their header to their answer, all waits included.";
+        self.family("request_duration_seconds", Kind::Histogram, help);
+        for (operation, requests) in &operations {
+            self.histogram("request_duration_seconds", &[("operation", operation)], &requests.durations);
         }
     }
 
@@ -118,6 +138,7 @@ impl Page {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         self.add(format_args!(
             "# HELP ziflow_scim_bridge_{name} {help}\n# TYPE ziflow_scim_bridge_{name} {kind}\n"
@@ -129,6 +150,19 @@ impl Page {
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         self.add(format_args!("ziflow_scim_bridge_{name}{labels} {value}\n"));
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+        let bucket = format!("{name}_bucket");
+        let up_to = |page: &mut Self, end: &str, count| {
+            page.sample(&bucket, &[labels, &[("le", end)]].concat(), count);
+        };
+        for (end, count) in histogram.up_to() {
+            up_to(self, &end.to_string(), count);
+        }
+        up_to(self, "+Inf", histogram.count());
+        self.sample(&format!("{name}_sum"), labels, histogram.sum().as_secs_f64());
+        self.sample(&format!("{name}_count"), labels, histogram.count());
     }
 
     fn add(&mut self, text: std::fmt::Arguments<'_>) {

@@ -22,6 +22,8 @@ mod search;
 pub mod seats;
 pub mod source;
 pub mod tokens;
+mod traffic;
+pub mod witness;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -56,6 +58,7 @@ use crate::server::request::RequestId;
 use crate::server::route::{Kind, NoRoute, Operation, route};
 use crate::server::seats::{Seat, Seats};
 use crate::server::source::Source;
+use crate::server::witness::Witness;
 
 /// The bridge gives up on Ziflow this long before the request's deadline, to have time for the answer.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
@@ -119,6 +122,7 @@ impl Settings {
 struct Server {
     bridge: Arc<Bridge>,
     door: Arc<Door>,
+    witness: Arc<Witness>,
     settings: Settings,
     tenant_url: String,
     /// How many requests may still be worked on beside those that are.
@@ -132,6 +136,7 @@ pub async fn run(
     listener: TcpListener,
     bridge: Arc<Bridge>,
     door: Arc<Door>,
+    witness: Arc<Witness>,
     settings: Settings,
     tenant_url: String,
     shutdown: impl Future<Output = ()>,
@@ -141,7 +146,7 @@ pub async fn run(
     let limits = &settings.limits;
     let seats = Seats::new(limits.max_connections, limits.max_connections_per_source);
     let (bounds, in_flight) = (limits.bounds(), Arc::new(Semaphore::new(limits.max_requests_in_flight)));
-    let server = Arc::new(Server { bridge, door, settings, tenant_url, in_flight, writing });
+    let server = Arc::new(Server { bridge, door, witness, settings, tenant_url, in_flight, writing });
     let (stop, _) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -197,6 +202,21 @@ struct Ticket {
     deadline: Instant,
 }
 
+/// A request that nobody has answered yet.
+struct Pending<'a> {
+    witness: &'a Witness,
+    line: Line,
+}
+
+impl Drop for Pending<'_> {
+    /// Usually it has been answered by now. If not, its client is gone.
+    fn drop(&mut self) {
+        if self.witness.note(&self.line, None) {
+            self.line.write_gone();
+        }
+    }
+}
+
 /// A request that can be carried out.
 struct Work {
     operation: Operation,
@@ -216,22 +236,13 @@ impl Server {
     ) -> Response<Full<Bytes>> {
         let request_id = RequestId::new();
         let (head, mut body) = request.into_parts();
-        let mut line = Line {
-            request_id: request_id.clone(),
-            start: Instant::now(),
-            method: head.method.clone(),
-            operation: "none",
-            id: None,
-            source,
-            client: None,
-        };
+        let line = Line::new(request_id.clone(), head.method.clone(), source);
+        let mut pending = Pending { witness: &self.witness, line };
         let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
-        let reply = match timeout(limit, self.handle(&head, &mut body, &mut line, seat)).await {
+        let reply = match timeout(limit, self.handle(&head, &mut body, &mut pending.line, seat)).await {
             Ok(reply) => reply,
             Err(_elapsed) => {
-                let done = Done::failed(&out_of_time(), Calls::default(), &request_id);
-                line.write(&done);
-                done.reply
+                self.finished(&pending.line, Done::failed(&out_of_time(), Calls::default(), &request_id))
             }
         };
         request::discard(&head.headers, &mut body).await;
@@ -248,22 +259,23 @@ impl Server {
         let client = match self.door.check(&head.headers, line.source) {
             Ok(client) => client,
             Err(refusal) => {
-                let done = Done::failed(&refusal.error, Calls::default(), &line.request_id);
-                if !refusal.is_known {
-                    line.write(&done);
-                }
-                return done.reply;
+                line.is_quiet = refusal.is_known;
+                return self.finished(line, Done::failed(&refusal.error, Calls::default(), &line.request_id));
             }
         };
         seat.is_known();
         line.client = Some(client.name.clone());
         match self.prepare(head, body, line, &client).await {
             Ok(work) => self.perform(work, line.clone()).await,
-            Err(done) => {
-                line.write(&done);
-                done.reply
-            }
+            Err(done) => self.finished(line, done),
         }
+    }
+
+    /// Every request ends here, once it is known what becomes of it: in the log, and in the numbers.
+    fn finished(&self, line: &Line, done: Done) -> Reply {
+        line.write(&done);
+        self.witness.note(line, Some(&done));
+        done.reply
     }
 
     /// What is asked for, whether this client may, and the body it takes.
@@ -345,8 +357,7 @@ impl Server {
     /// when the client goes away. A read does not: it would only stand in the queue for Ziflow.
     async fn perform(self: &Arc<Self>, work: Work, line: Line) -> Reply {
         let writes = work.operation.writes();
-        let request_id = line.request_id.clone();
-        let server = Arc::clone(self);
+        let (server, before) = (Arc::clone(self), line.clone());
         let writing = writes.then(|| self.writing.clone());
         let task = async move {
             let (outcome, calls) = server.carry_out(work, &line).await;
@@ -354,9 +365,9 @@ impl Server {
                 Ok(reply) => Done { reply, calls, reason: None },
                 Err(error) => Done::failed(&error, calls, &line.request_id),
             };
-            line.write(&done);
+            let reply = server.finished(&line, done);
             drop(writing);
-            done.reply
+            reply
         };
         let reply = if writes {
             tokio::spawn(task).await.map_err(|failure| what_happened(&failure))
@@ -370,8 +381,9 @@ impl Server {
             }
         };
         reply.unwrap_or_else(|failure| {
+            let request_id = &before.request_id;
             error!(%request_id, failure, "a request made the bridge fail; please report this");
-            Reply::error(&broken(), &request_id)
+            self.finished(&before, Done::failed(&broken(), Calls::default(), request_id))
         })
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::bridge::{Bridge, Component, Health};
 use crate::server::auth::Door;
 use crate::server::reloads::Reloads;
+use crate::server::witness::Witness;
 
 /// The words for how a part is. Only `failing` makes the bridge not ready: with a stale mapping Entra is served well, and
 /// with a tripped brake all is done but what the brake is there for.
@@ -20,6 +21,7 @@ pub(super) struct Readiness {
     pub(super) bridge: Arc<Bridge>,
     pub(super) reloads: Arc<Reloads>,
     pub(super) door: Arc<Door>,
+    pub(super) witness: Arc<Witness>,
     since: Mutex<HashMap<&'static str, (&'static str, String)>>,
 }
 
@@ -40,8 +42,13 @@ pub(super) struct Part {
 }
 
 impl Readiness {
-    pub(super) fn new(bridge: Arc<Bridge>, reloads: Arc<Reloads>, door: Arc<Door>) -> Self {
-        Self { bridge, reloads, door, since: Mutex::default() }
+    pub(super) fn new(
+        bridge: Arc<Bridge>,
+        reloads: Arc<Reloads>,
+        door: Arc<Door>,
+        witness: Arc<Witness>,
+    ) -> Self {
+        Self { bridge, reloads, door, witness, since: Mutex::default() }
     }
 
     pub(super) async fn look(&self) -> Look {

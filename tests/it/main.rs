@@ -31,6 +31,7 @@ mod limits;
 mod listing;
 mod manners;
 mod manual;
+mod metrics;
 mod process;
 mod reload;
 mod schema;

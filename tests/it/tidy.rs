@@ -8,11 +8,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("yaml", &[]),
     ("scim", &[]),
     ("ziflow::model", &[]),
+    ("meter", &[]),
     ("mapping", &["scim", "yaml", "ziflow::model"]),
-    ("ziflow", &["ziflow::model"]),
+    ("ziflow", &["ziflow::model", "meter"]),
     ("store", &[]),
     ("bridge", &["scim", "mapping", "ziflow", "ziflow::model", "store"]),
-    ("server", &["bridge", "scim"]),
+    ("server", &["bridge", "scim", "meter"]),
     ("simulator", &[]),
     ("telemetry", &[]),
     ("config", &["yaml", "scim", "mapping", "ziflow", "store", "bridge", "server", "telemetry"]),
@@ -35,7 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no IO, read no clock and log nothing.
-const PURE: &[&str] = &["yaml", "scim", "mapping", "ziflow::model"];
+const PURE: &[&str] = &["yaml", "scim", "mapping", "ziflow::model", "meter"];
 
 const IMPURE: &[&str] = &[
     "async ",
