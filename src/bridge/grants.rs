@@ -46,6 +46,9 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 const FIRST_RETRY: i64 = 5;
 const LAST_RETRY: i64 = 900;
 
+/// No turn takes longer: it waits for people to go first, for Ziflow, for a rest, and at each step for the store.
+pub(super) const LONGEST_TURN: Duration = Duration::from_secs(180);
+
 /// The list fields, which alone can be granted.
 const LISTS: [Field; 2] = [Field::Roles, Field::Group];
 
@@ -61,6 +64,7 @@ impl Bridge {
     async fn work(&self) {
         let mut looked_at = None;
         loop {
+            self.grants_pulse.beat();
             let mapping = self.mapping_in_force();
             if looked_at.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &mapping)) {
                 match self.look_at_grants().await {
@@ -78,6 +82,7 @@ impl Bridge {
     /// a group that differs have their turn.
     async fn look_at_grants(&self) -> Result<(), Error> {
         for group in self.store.groups().await? {
+            self.grants_pulse.beat();
             let _lock = self.locks.take(&format!("group {}", group.id), Instant::now() + PATIENCE).await?;
             if let Some(group) = self.store.group(&group.id).await? {
                 self.keep_up(group).await?;

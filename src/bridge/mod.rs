@@ -16,6 +16,7 @@ pub mod in_force;
 mod lock;
 mod pages;
 pub mod plan;
+pub mod pulse;
 pub mod record;
 mod upstream;
 mod users;
@@ -23,6 +24,7 @@ mod users;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -30,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::bridge::account::Account;
 pub use crate::bridge::account::Unrecognised;
@@ -39,6 +41,7 @@ use crate::bridge::in_force::InForce;
 use crate::bridge::lock::Locks;
 use crate::bridge::pages::Sequences;
 use crate::bridge::plan::{Granted, OnDeactivate, OnEmailChange, Protection};
+use crate::bridge::pulse::Pulse;
 use crate::bridge::record::{Event, Record};
 use crate::mapping::Mapping;
 use crate::mapping::memory::Memory;
@@ -245,6 +248,8 @@ pub struct Bridge {
     group_pages: Sequences,
     /// Told when somebody waits for what their groups grant.
     grants_due: Notify,
+    /// Beats while that queue is worked off.
+    grants_pulse: Pulse,
     record: Record,
     /// What is known about the account, and held by whoever finds out.
     account: Mutex<Account>,
@@ -303,6 +308,7 @@ impl Bridge {
             sequences: Sequences::default(),
             group_pages: Sequences::default(),
             grants_due: Notify::new(),
+            grants_pulse: Pulse::new("the queue of what groups grant", grants::LONGEST_TURN),
             record: Record::default(),
             account: Mutex::default(),
             recognising: tokio::sync::Mutex::default(),
@@ -353,6 +359,16 @@ impl Bridge {
     /// Whether another key is needed: Ziflow refuses this one, or it is another account's.
     pub fn needs_another_key(&self) -> bool {
         self.directory.client().key_refused() || self.foreign_account().is_some()
+    }
+
+    /// Whether the queue of what groups grant is still worked off.
+    pub fn grants_pulse(&self) -> &Pulse {
+        &self.grants_pulse
+    }
+
+    /// Whether the store answers, be it with an error.
+    pub async fn store_answers(&self, within: Duration) -> bool {
+        timeout(within, self.store.ping()).await.is_ok()
     }
 
     /// How the parts are that a request needs. None of it costs a call.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::cli::diagnosis::{Check, Diagnosis};
 use crate::cli::entra::{Entra, Tested, Unreached};
 use crate::config::Settings;
+use crate::server::listen::Listen;
 
 pub(super) const BRIDGE: &str = "bridge";
 pub(super) const PUBLIC_URL: &str = "public_url";
@@ -24,11 +25,23 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
         diagnosis.add(Check::skipped(BRIDGE, TRIED, NO_TOKEN).remedy("give the file that holds the Secret Token with --token-file, or `-` and the token on standard input"));
         return diagnosis.skip(public, NO_TOKEN);
     };
-    if settings.server.listen.port() == 0 {
-        diagnosis.add(Check::skipped(BRIDGE, TRIED, "server.listen has port 0, so its place is not known"));
-        return diagnosis.skip(public, "not known to run");
-    }
-    let local = format!("http://{}{}", reachable(settings.server.listen), settings.server.base_path);
+    let listen = match settings.server.listen {
+        Listen::Address(address) if address.port() == 0 => {
+            diagnosis.add(Check::skipped(
+                BRIDGE,
+                TRIED,
+                "server.listen has port 0, so its place is not known",
+            ));
+            return diagnosis.skip(public, "not known to run");
+        }
+        Listen::Address(address) => address,
+        Listen::Systemd => {
+            let found = "server.listen is `systemd`, so only the socket unit knows its place";
+            diagnosis.add(Check::skipped(BRIDGE, TRIED, found));
+            return from_outside(settings, token, diagnosis).await;
+        }
+    };
+    let local = format!("http://{}{}", reachable(listen), settings.server.base_path);
     match test(settings, token, &local).await {
         Err(missed) if missed.is_connect => {
             let check =
@@ -38,8 +51,11 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
         }
         outcome => diagnosis.add(judge(BRIDGE, &local, outcome, ELSEWHERE)),
     }
-    if is_public {
-        let url = settings.server.tenant_url(settings.server.listen);
+    from_outside(settings, token, diagnosis).await;
+}
+
+async fn from_outside(settings: &Settings, token: &SecretString, diagnosis: &mut Diagnosis) {
+    if let Some(url) = settings.server.public_tenant_url() {
         let outcome = test(settings, token, &url).await;
         diagnosis.add(judge(PUBLIC_URL, &url, outcome, OUTSIDE));
     }

@@ -10,7 +10,7 @@ use tokio::signal::ctrl_c;
 use crate::bridge::in_force::InForce;
 use crate::cli::stage::{Stage, Trouble};
 use crate::cli::transcript::{Outcome, Player, Step, Transcript};
-use crate::cli::{FAILED, failed, say, serve};
+use crate::cli::{FAILED, failed, say, sockets};
 use crate::config::Report;
 use crate::mapping::Mapping;
 use crate::simulator;
@@ -43,7 +43,7 @@ impl Demo {
     /// Whether every step ended as it should.
     async fn play(&self) -> Result<bool, String> {
         let transcript = Transcript::parse(CYCLE)?;
-        let listener = serve::bind(self.listen, "--listen").await?;
+        let listener = sockets::bind(self.listen, "--listen").await?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let variables = [
             ("BRIDGE_SERVER__LISTEN", address.to_string()),

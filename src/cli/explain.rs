@@ -16,7 +16,7 @@ use crate::cli::explanation::Explanation;
 use crate::cli::props;
 use crate::cli::request::{EXAMPLE_ID, Known, Request};
 use crate::cli::stage::{Stage, Trouble};
-use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, mapping_variable, say, serve, show};
+use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, mapping_variable, say, show, sockets};
 use crate::telemetry::{self, Captured};
 
 #[derive(Args, Debug)]
@@ -66,7 +66,7 @@ impl Explain {
         let user = self.user.as_deref().map(|path| json_object(path, "--user")).transpose()?;
         let group = self.group.as_deref().map(|path| json_object(path, "--group")).transpose()?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = serve::bind(loopback, "explain").await?;
+        let listener = sockets::bind(loopback, "explain").await?;
         let stage = Stage::set_up(listener, self.config.path().as_deref(), self.variables()).await?;
         show(&stage.failed_examples);
         let entra = Entra::new(stage.ziflow.key())?;

@@ -20,7 +20,9 @@ mod request;
 mod schema;
 mod serve;
 mod simulate;
+mod sockets;
 mod stage;
+mod systemd;
 mod text;
 mod token;
 pub mod transcript;
@@ -34,6 +36,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::sockets::Sockets;
 use crate::config::{self, Report, Settings};
 
 /// Something failed.
@@ -141,13 +144,15 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
+    // Before the runtime's threads: it changes the environment.
+    let sockets = Sockets::passed();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
     runtime.block_on(async {
         match cli.command {
-            Command::Serve(command) => serve::run(&command).await,
+            Command::Serve(command) => serve::run(&command, sockets).await,
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run().await,
             Command::Token(command) => command.run(),

@@ -14,6 +14,8 @@ use tracing::{error, info, warn};
 
 use crate::bridge::Bridge;
 use crate::bridge::in_force::InForce;
+use crate::bridge::pulse::Pulse;
+use crate::cli::systemd::Systemd;
 use crate::cli::watch::Watch;
 use crate::cli::{environment, serve};
 use crate::config::{self, Fixed, Report, Settings};
@@ -49,6 +51,8 @@ pub(super) struct Reloader {
     bridge: Arc<Bridge>,
     door: Arc<Door>,
     reloads: Arc<Reloads>,
+    systemd: Arc<Systemd>,
+    pulse: Arc<Pulse>,
 }
 
 /// Everything that can fail has been done: this can be put in force.
@@ -72,6 +76,7 @@ impl Reloader {
         bridge: Arc<Bridge>,
         door: Arc<Door>,
         reloads: Arc<Reloads>,
+        systemd: Arc<Systemd>,
     ) -> Self {
         let digest = &settings.mapping.digest;
         Self {
@@ -85,7 +90,14 @@ impl Reloader {
             bridge,
             door,
             reloads,
+            systemd,
+            pulse: Arc::new(Pulse::new("looking for changed files", PATIENCE * 5)),
         }
+    }
+
+    /// Whether reloads are still listened for.
+    pub(super) fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
     }
 
     /// Reloads one time after the other, for each SIGHUP and when a watched mapping changes, until `shutdown`. What
@@ -99,8 +111,13 @@ impl Reloader {
 
     async fn work(&mut self, mut hangup: Signal) {
         loop {
+            self.pulse.beat();
             tokio::select! {
-                _ = hangup.recv() => self.reload().await,
+                _ = hangup.recv() => {
+                    self.systemd.reloading();
+                    self.reload().await;
+                    self.systemd.ready().await;
+                }
                 () = sleep(WATCH) => {
                     self.look().await;
                     self.look_for_key().await;

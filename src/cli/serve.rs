@@ -14,9 +14,12 @@ use tracing::{error, info, warn};
 
 use crate::bridge::{Bridge, Unrecognised};
 use crate::cli::reload::{Reloader, tell};
+use crate::cli::sockets::{Side, Sockets};
+use crate::cli::systemd::{self, Systemd};
 use crate::cli::{CONFIG, ConfigFile, FAILED, environment, failed, show};
 use crate::config::{self, Settings};
 use crate::server::auth::Door;
+use crate::server::listen::{Listen, Unfit};
 use crate::server::reloads::Reloads;
 use crate::server::witness::Witness;
 use crate::server::{self, admin, expiry};
@@ -28,7 +31,16 @@ use crate::ziflow::directory::Directory;
 /// How long the first look at Ziflow may take: nobody is served meanwhile.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(config: &ConfigFile) -> ExitCode {
+/// Why the service does not run, and its exit code. With `CONFIG`, systemd does not try again.
+struct Ended(u8, String);
+
+impl From<String> for Ended {
+    fn from(reason: String) -> Self {
+        Self(FAILED, reason)
+    }
+}
+
+pub(super) async fn run(config: &ConfigFile, sockets: Sockets) -> ExitCode {
     // A SIGHUP while the process starts must not end it: it is kept, and reloads once there is something to reload.
     let hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
@@ -39,21 +51,90 @@ pub(super) async fn run(config: &ConfigFile) -> ExitCode {
         Ok(settings) => settings,
         Err(reports) => {
             show(&reports);
+            systemd::gave_up("the settings cannot be used; `ziflow-scim-bridge check` says why");
             return CONFIG.into();
         }
     };
     telemetry::init(settings.log);
     tell(&settings.warnings);
-    match serve(file, settings, hangup).await {
+    match serve(file, settings, hangup, sockets).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            error!("{message}");
-            FAILED.into()
+        Err(Ended(code, reason)) => {
+            error!("{reason}");
+            systemd::gave_up(&reason);
+            code.into()
         }
     }
 }
 
-async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Result<(), String> {
+async fn serve(
+    file: Option<PathBuf>,
+    settings: Settings,
+    hangup: Signal,
+    sockets: Sockets,
+) -> Result<(), Ended> {
+    warn_of(&settings);
+    let (listener, admin) = listen(&settings, sockets).await?;
+    // What was asked for may have been port 0, or systemd's choice.
+    let bound = listener.local_addr().map_err(|error| error.to_string())?;
+    let tenant_url = settings.server.tenant_url(bound);
+    let bridge = assemble(&settings, &tenant_url)?;
+    let (stop, stopped) = watch::channel(false);
+    stop_on_signal(stop)?;
+    tokio::select! {
+        recognised = first_look(&bridge) => recognised?,
+        () = told(stopped.clone()) => return Ok(()),
+    }
+    if let Some(admin) = &admin {
+        info!(listen = admin.local_addr().ok().map(tracing::field::display), "ready for monitoring");
+    }
+    info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
+    let door = Arc::new(Door::new(settings.tokens.clone(), settings.auth));
+    let (reloads, witness) = (Arc::new(Reloads::default()), Arc::new(Witness::default()));
+    let systemd = Arc::new(Systemd::new(
+        tenant_url.clone(),
+        Arc::clone(&bridge),
+        Arc::clone(&door),
+        Arc::clone(&reloads),
+    ));
+    let reloader = Reloader::new(
+        file,
+        &settings,
+        Arc::clone(&bridge),
+        Arc::clone(&door),
+        Arc::clone(&reloads),
+        Arc::clone(&systemd),
+    );
+    let reloading = Arc::clone(reloader.pulse());
+    let pulses = [witness.accepting(), &*reloading, bridge.grants_pulse()];
+    systemd.ready().await;
+    tokio::join!(
+        server::run(
+            listener,
+            Arc::clone(&bridge),
+            Arc::clone(&door),
+            Arc::clone(&witness),
+            settings.server,
+            tenant_url,
+            told(stopped.clone())
+        ),
+        async {
+            if let Some(admin) = admin {
+                let (bridge, door, witness) = (Arc::clone(&bridge), Arc::clone(&door), Arc::clone(&witness));
+                admin::run(admin, bridge, reloads, door, witness, told(stopped.clone())).await;
+            }
+        },
+        reloader.run(hangup, told(stopped.clone())),
+        bridge.apply_grants(told(stopped.clone())),
+        expiry::announce(&door, told(stopped.clone())),
+        systemd.run(&pulses, told(stopped.clone())),
+    );
+    info!("stopped");
+    Ok(())
+}
+
+/// What is right for trying things out, and seldom for a service; and tokens that let nobody in.
+fn warn_of(settings: &Settings) {
     if settings.store == Location::Memory {
         warn!(
             "the store is in memory: what Ziflow has no field for is forgotten at every restart (store.url)"
@@ -73,51 +154,29 @@ async fn serve(file: Option<PathBuf>, settings: Settings, hangup: Signal) -> Res
              (auth.tokens)"
         );
     }
-    let listener = bind(settings.server.listen, "server.listen").await?;
+}
+
+/// Where Entra is listened to, and where those who watch.
+async fn listen(
+    settings: &Settings,
+    mut sockets: Sockets,
+) -> Result<(TcpListener, Option<TcpListener>), Ended> {
+    let listener = take(&mut sockets, Side::Entra, settings.server.listen).await?;
     let admin = match settings.admin_listen {
-        Some(address) => Some(bind(address, "admin.listen").await?),
+        Some(listen) => Some(take(&mut sockets, Side::Admin, listen).await?),
         None => None,
     };
-    // What was asked for may have been port 0.
-    let bound = listener.local_addr().map_err(|error| error.to_string())?;
-    let tenant_url = settings.server.tenant_url(bound);
-    let bridge = assemble(&settings, &tenant_url)?;
-    let (stop, stopped) = watch::channel(false);
-    stop_on_signal(stop)?;
-    tokio::select! {
-        recognised = first_look(&bridge) => recognised?,
-        () = told(stopped.clone()) => return Ok(()),
-    }
+    // A socket of systemd's is not in the settings, where addresses are checked.
+    let local = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
+    let unfit = |key: &str, (message, hint): Unfit| Ended(CONFIG, format!("{key}: {message}: {hint}"));
+    settings.server.may_listen_on(local(&listener)?).map_err(|reason| unfit("server.listen", reason))?;
     if let Some(admin) = &admin {
-        info!(listen = admin.local_addr().ok().map(tracing::field::display), "ready for monitoring");
+        admin::may_listen_on(local(admin)?).map_err(|reason| unfit("admin.listen", reason))?;
     }
-    info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
-    let door = Arc::new(Door::new(settings.tokens.clone(), settings.auth));
-    let (reloads, witness) = (Arc::new(Reloads::default()), Arc::new(Witness::default()));
-    let reloader =
-        Reloader::new(file, &settings, Arc::clone(&bridge), Arc::clone(&door), Arc::clone(&reloads));
-    tokio::join!(
-        server::run(
-            listener,
-            Arc::clone(&bridge),
-            Arc::clone(&door),
-            Arc::clone(&witness),
-            settings.server,
-            tenant_url,
-            told(stopped.clone())
-        ),
-        async {
-            if let Some(admin) = admin {
-                let (bridge, door) = (Arc::clone(&bridge), Arc::clone(&door));
-                admin::run(admin, bridge, reloads, door, witness, told(stopped.clone())).await;
-            }
-        },
-        reloader.run(hangup, told(stopped.clone())),
-        bridge.apply_grants(told(stopped.clone())),
-        expiry::announce(&door, told(stopped.clone())),
-    );
-    info!("stopped");
-    Ok(())
+    if let Some(key) = sockets.left() {
+        warn!("systemd has passed a socket, and nobody answers there: `{key}` does not say `systemd`");
+    }
+    Ok((listener, admin))
 }
 
 /// The rooms put together.
@@ -147,8 +206,13 @@ pub(super) fn assemble_with(
     )))
 }
 
-pub(super) async fn bind(address: std::net::SocketAddr, key: &str) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| format!("{key}: cannot listen on {address}: {error}"))
+async fn take(sockets: &mut Sockets, side: Side, listen: Listen) -> Result<TcpListener, Ended> {
+    let code = match listen {
+        Listen::Address(_) => FAILED,
+        // Another try would find no other socket.
+        Listen::Systemd => CONFIG,
+    };
+    sockets.listener(side, listen).await.map_err(|reason| Ended(code, reason))
 }
 
 /// So that the log says whether Ziflow takes the key before Entra asks. Fails when the store is another account's; a

@@ -64,7 +64,7 @@ impl Stage {
         variables.remove("BRIDGE_ZIFLOW__API_KEY_FILE");
         variables.extend(overruled(&ziflow));
         let settings = config::load_for_trial(file, variables.into_iter()).map_err(Trouble::Configuration)?;
-        let tenant_url = settings.server.tenant_url(settings.server.listen);
+        let tenant_url = settings.server.tenant_url(settings.server.listen.address().unwrap_or(address));
         let base_path = settings.server.base_path.clone();
         let url = format!("http://{address}{base_path}");
         let mapping_file = settings.mapping.file.clone();

@@ -11,7 +11,6 @@ pub mod schema;
 mod secrets;
 mod tokens;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +27,7 @@ pub use crate::config::mapping::load_mapping;
 pub use crate::config::report::Report;
 use crate::config::report::unreadable;
 pub use crate::config::secrets::read_api_key;
+use crate::server::listen::Listen;
 use crate::server::tokens::Tokens;
 use crate::store::Location;
 use crate::yaml::{Problem, Severity};
@@ -46,7 +46,7 @@ pub const DEFAULT_FILE: &str = "/etc/ziflow-scim-bridge/bridge.yaml";
 #[derive(Debug)]
 pub struct Settings {
     pub server: server::Settings,
-    pub admin_listen: Option<SocketAddr>,
+    pub admin_listen: Option<Listen>,
     pub tokens: Tokens,
     pub auth: server::auth::Settings,
     pub connection: ziflow::transport::Settings,
@@ -217,51 +217,41 @@ impl Loader {
     }
 
     fn server(&mut self) -> Result<server::Settings, Reported> {
-        let listen = self.parsed("server.listen", address);
+        let listen = self.parsed("server.listen", Listen::parse);
         let base_path = self.parsed("server.base_path", base_path);
         let public_url = match self.text("server.public_url") {
             Some(_) => self.parsed("server.public_url", public_url).map(Some),
             None => Ok(None),
         };
-        let listen = listen?;
-        let behind_proxy = self.value("server.plain_http_behind_proxy") == Some(Value::Bool(true));
-        if !listen.ip().is_loopback() && !behind_proxy {
-            self.report(
-                Severity::Error,
-                "server.listen",
-                &format!("`{listen}` can be reached from the network, and the bridge speaks plain HTTP there"),
-                "listen on 127.0.0.1 behind a proxy that does TLS, or set server.plain_http_behind_proxy: true if \
-                 such a proxy is on another machine",
-            );
-        }
         let limits: server::Limits = self.section("server")?;
         let kept: ziflow::directory::Settings = self.section("ziflow")?;
-        Ok(server::Settings {
-            listen,
+        let settings = server::Settings {
+            listen: listen?,
+            plain_http_behind_proxy: self.value("server.plain_http_behind_proxy") == Some(Value::Bool(true)),
             base_path: base_path?,
             public_url: public_url?,
             cursor_timeout_secs: kept.directory_ttl_secs,
             limits,
-        })
+        };
+        if let Err((message, hint)) =
+            settings.listen.address().map_or(Ok(()), |at| settings.may_listen_on(at))
+        {
+            self.report(Severity::Error, "server.listen", &message, hint);
+        }
+        Ok(settings)
     }
 
-    fn admin_listen(&mut self) -> Result<Option<SocketAddr>, Reported> {
+    fn admin_listen(&mut self) -> Result<Option<Listen>, Reported> {
         if self.text("admin.listen").as_deref() == Some("off") {
             return Ok(None);
         }
-        let listen = self.parsed("admin.listen", address)?;
-        if !listen.ip().is_loopback() {
-            self.report(
-                Severity::Error,
-                "admin.listen",
-                &format!(
-                    "`{listen}` can be reached from the network, and the pages there ask for no credential"
-                ),
-                "listen on 127.0.0.1, or `off`",
-            );
+        let listen = self.parsed("admin.listen", Listen::parse)?;
+        let Some(address) = listen.address() else { return Ok(Some(listen)) };
+        if let Err((message, hint)) = server::admin::may_listen_on(address) {
+            self.report(Severity::Error, "admin.listen", &message, hint);
         }
-        if listen.port() != 0 && self.text("server.listen") == self.text("admin.listen") {
-            let message = format!("`{listen}` is server.listen as well");
+        if address.port() != 0 && self.text("server.listen") == self.text("admin.listen") {
+            let message = format!("`{address}` is server.listen as well");
             self.report(Severity::Error, "admin.listen", &message, "give one of them another port");
         }
         Ok(Some(listen))
@@ -354,10 +344,6 @@ impl Loader {
         let problem = Problem { severity, at, key, message, hint, differences: Vec::new() };
         self.reports.push(Report { file, text, problem });
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_error| format!("`{text}` is no address with a port, such as 127.0.0.1:8080"))
 }
 
 fn base_path(text: &str) -> Result<String, String> {

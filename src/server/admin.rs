@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 
 use crate::bridge::Bridge;
 use crate::server::auth::Door;
+use crate::server::listen::Unfit;
 use crate::server::metrics;
 use crate::server::readiness::Readiness;
 use crate::server::reloads::Reloads;
@@ -40,6 +41,16 @@ const LOOKS_PER_QUESTION: u32 = 2;
 const MAX_CONNECTIONS: usize = 64;
 
 const IDLE_SECS: u64 = 30;
+
+/// Whether these pages may be shown at this address; else what is wrong with it, and the remedy.
+pub fn may_listen_on(address: SocketAddr) -> Result<(), Unfit> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    let message =
+        format!("`{address}` can be reached from the network, and the pages there ask for no credential");
+    Err((message, "listen on 127.0.0.1, or `off`"))
+}
 
 /// Serves until `shutdown`.
 pub async fn run(

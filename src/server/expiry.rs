@@ -84,7 +84,7 @@ impl Tokens {
     }
 
     /// The part of readiness.
-    pub(super) fn health(&self, now: Timestamp) -> Component {
+    pub fn health(&self, now: Timestamp) -> Component {
         let announced = self.announcements(now).join("; ");
         let (state, detail) = if self.have_all_expired(now) {
             (Health::Failing, format!("no token is valid: {announced}"))

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod expiry;
 mod failures;
 pub mod json;
+pub mod listen;
 mod log;
 mod metrics;
 pub mod minted;
@@ -44,6 +45,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, error, info, warn};
 
+use crate::bridge::pulse::TICK;
 use crate::bridge::{Bridge, Calls, Users};
 use crate::scim::discovery::{self, Pages};
 use crate::scim::error::Error;
@@ -52,6 +54,7 @@ use crate::scim::query::{Place, Query};
 use crate::scim::version::Conditions;
 use crate::server::auth::{Client, Door};
 use crate::server::connection::Bounds;
+use crate::server::listen::{Listen, Unfit};
 use crate::server::log::{Done, Line, without_values};
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
@@ -66,7 +69,9 @@ const ANSWER_TIME: Duration = Duration::from_millis(300);
 /// `server.*` of the settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub listen: SocketAddr,
+    pub listen: Listen,
+    /// Whether a proxy on another machine does TLS.
+    pub plain_http_behind_proxy: bool,
     pub base_path: String,
     /// Where Entra reaches the bridge, without the base path; none: where it listens.
     pub public_url: Option<String>,
@@ -112,8 +117,25 @@ impl Limits {
 impl Settings {
     /// What Entra is given as the Tenant URL, and the beginning of every location.
     pub fn tenant_url(&self, bound: SocketAddr) -> String {
-        let host = self.public_url.clone().unwrap_or_else(|| format!("http://{bound}"));
-        format!("{}{}", host.trim_end_matches('/'), self.base_path)
+        self.public_tenant_url().unwrap_or_else(|| format!("http://{bound}{}", self.base_path))
+    }
+
+    /// The same, if it does not rest on where the bridge listens.
+    pub fn public_tenant_url(&self) -> Option<String> {
+        self.public_url.as_ref().map(|host| format!("{}{}", host.trim_end_matches('/'), self.base_path))
+    }
+
+    /// Whether requests may be taken at this address; else what is wrong with it, and the remedy. A socket that systemd
+    /// has made is judged at the start, when its address is known.
+    pub fn may_listen_on(&self, address: SocketAddr) -> Result<(), Unfit> {
+        if address.ip().is_loopback() || self.plain_http_behind_proxy {
+            return Ok(());
+        }
+        Err((
+            format!("`{address}` can be reached from the network, and the bridge speaks plain HTTP there"),
+            "listen on 127.0.0.1 behind a proxy that does TLS, or set server.plain_http_behind_proxy: true if \
+             such a proxy is on another machine",
+        ))
     }
 }
 
@@ -149,17 +171,23 @@ pub async fn run(
     let server = Arc::new(Server { bridge, door, witness, settings, tenant_url, in_flight, writing });
     let (stop, _) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut accepting = Box::pin(accept(&listener, &seats));
     loop {
+        server.witness.accepting().beat();
         let (stream, source, seat) = tokio::select! {
-            accepted = accept(&listener, &seats) => accepted,
+            accepted = &mut accepting => accepted,
+            // Whoever has been accepted and waits for a place is not dropped by it.
+            () = sleep(TICK) => continue,
             () = &mut shutdown => break,
         };
+        accepting.set(accept(&listener, &seats));
         let (server, stopped) = (Arc::clone(&server), stop.subscribe());
         drop(tokio::spawn(async move {
             let answer = |request| server.answer(request, source, &seat);
             connection::serve(stream, &seat, bounds, stopped, answer).await;
         }));
     }
+    drop(accepting);
     drop(listener);
     drop(server);
     info!("stopping: no new connections, answering what has been accepted");

@@ -138,7 +138,8 @@ impl Bridge {
         Self::spawn(&mut command(&["serve", "--config", file.to_str().unwrap()], &[])).await
     }
 
-    async fn spawn(command: &mut Command) -> Self {
+    /// With a command that `command` has made.
+    pub async fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));

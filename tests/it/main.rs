@@ -38,6 +38,7 @@ mod schema;
 mod secrets;
 mod starters;
 mod storm;
+mod systemd;
 mod tidy;
 mod tokens;
 mod transcripts;
