@@ -12,6 +12,13 @@ use crate::config;
 use crate::store::{Brake, Store};
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo -u ziflow-scim-bridge ziflow-scim-bridge brake status
+  sudo -u ziflow-scim-bridge ziflow-scim-bridge brake release
+      After the scope in Entra has been checked: who waits is then disabled
+
+Both work beside the running service, which need not be restarted.")]
 pub(super) struct Command {
     #[command(subcommand)]
     action: Action,

@@ -11,7 +11,13 @@ use crate::config::{self, Report};
 use crate::yaml::Difference;
 
 /// What is printed is stable: fields may be added, none is taken away.
-const JSON: &str = "\
+const HELP: &str = "\
+Examples:
+  sudo ziflow-scim-bridge check
+      The files of the service, before it is started or reloaded
+  ziflow-scim-bridge check --mapping ./mapping.yaml
+      A mapping alone, with its examples, on any machine
+
 With --format json one object is printed and nothing else:
   usable      whether `serve` would start with these files; if not, the exit code is 78
   problems    a list, errors first, of
@@ -31,7 +37,7 @@ With --format json one object is printed and nothing else:
                  where a person is refused or should have been";
 
 #[derive(Args, Debug)]
-#[command(after_long_help = JSON)]
+#[command(after_long_help = HELP)]
 pub(super) struct Check {
     /// A mapping to check in place of the one that the settings name; without --config, the mapping alone
     #[arg(long, value_name = "FILE")]

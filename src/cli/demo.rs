@@ -22,6 +22,12 @@ const WIDTH: usize = 96;
 const INDENT: &str = "            ";
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ziflow-scim-bridge demo
+      Play the cycle, then go on serving: it prints a URL, a token and two
+      curl lines to try; Ctrl-C ends it
+  ziflow-scim-bridge demo --once")]
 pub(super) struct Demo {
     /// Where the bridge listens; only this machine can reach it
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]

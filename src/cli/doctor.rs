@@ -20,6 +20,13 @@ const LONGEST_TOKEN: u64 = 65_536;
 
 /// What is printed is stable: fields may be added, none is taken away.
 const HELP: &str = "\
+Examples:
+  sudo ziflow-scim-bridge doctor
+      Everything that needs no token
+  sudo ziflow-scim-bridge doctor --token \"$TOKEN\"
+      The same, and Entra's Test Connection; `read -rs TOKEN` before it keeps
+      the token out of the shell's history
+
 Without --probe nothing is changed anywhere, and Ziflow receives four calls at
 the most, so it may be run beside the service.
 

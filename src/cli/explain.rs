@@ -19,7 +19,18 @@ use crate::cli::stage::{Stage, Trouble};
 use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, mapping_variable, say, show, sockets};
 use crate::telemetry::{self, Captured};
 
+const HELP: &str = "\
+Examples:
+  ziflow-scim-bridge explain request.json
+      What becomes of the person in request.json: each rule of the mapping,
+      Ziflow's calls, the answer
+  ziflow-scim-bridge explain patch.http --user person.json
+      A change of somebody whom Ziflow has
+  ziflow-scim-bridge explain request.json --mapping ./mapping.yaml
+      The same by a mapping that is not in force yet";
+
 #[derive(Args, Debug)]
+#[command(after_help = HELP)]
 pub(super) struct Explain {
     /// The request: a SCIM body in JSON, or an HTTP request such as `PATCH /Users/{id}` with its body; `-` reads
     /// standard input

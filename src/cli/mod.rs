@@ -11,6 +11,7 @@ mod entra;
 mod explain;
 mod explanation;
 mod granted;
+mod manual;
 mod outcome;
 mod probe_report;
 mod props;
@@ -46,12 +47,37 @@ const USAGE: u8 = 64;
 /// The settings or the mapping are wrong (`EX_CONFIG`).
 const CONFIG: u8 = 78;
 
+/// What stands below the commands, in `--help` and in the manual page.
+const HELP: &str = "\
+Examples:
+  ziflow-scim-bridge demo
+      See it work against a simulated Ziflow; no account is needed
+  sudo ziflow-scim-bridge check
+      Try an edit of the settings or the mapping, before it is in force
+  ziflow-scim-bridge token new --name entra --expires 2027-11-30
+      Make the token for Entra, with its digest for the settings
+  sudo ziflow-scim-bridge doctor
+      Find out what is amiss, from the settings to the running service
+  ziflow-scim-bridge explain request.json
+      See what a request would do, and why
+
+Files:
+  /etc/ziflow-scim-bridge/bridge.yaml    the settings
+  /etc/ziflow-scim-bridge/mapping.yaml   how Entra's people become Ziflow's
+  /var/lib/ziflow-scim-bridge/store.db   what Ziflow has no field for
+
+Each setting can also be given as a variable, which wins: ziflow.base_url is
+BRIDGE_ZIFLOW__BASE_URL.
+
+Exit codes: 0 fine, 1 failed, 64 wrong usage, 78 the settings or the mapping
+cannot be used.";
+
 /// SCIM 2.0 bridge from Microsoft Entra ID to Ziflow.
 ///
 /// Entra pushes people to it over SCIM; it turns each request into calls of Ziflow's REST API, along a mapping
 /// file, at a rate Ziflow can bear.
 #[derive(Debug, Parser)]
-#[command(name = "ziflow-scim-bridge", version, max_term_width = 100)]
+#[command(name = "ziflow-scim-bridge", version, max_term_width = 100, after_help = HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -60,16 +86,21 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service
+    ///
+    /// SIGTERM and SIGINT stop it: what has been accepted is answered first. SIGHUP makes it read the mapping, the
+    /// tokens and the API key anew, all or nothing. The log goes to standard error. systemd, if it is there, is told how
+    /// the service is, and may pass the socket to listen at (server.listen: systemd).
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve(ConfigFile),
     /// Check settings and mapping without starting; touches no network
     Check(check::Check),
     /// Show what a request would do, and why, without an account
     Explain(explain::Explain),
-    /// A new token for Entra, with its digest for the settings
+    /// Make a token for Entra, with its digest for the settings
     Token(token::Command),
-    /// The brake on mass disabling
+    /// Look at the brake on mass disabling, or release it
     Brake(brake::Command),
-    /// What differs between Ziflow and what Entra wrote
+    /// Tell what differs between Ziflow and what Entra wrote
     Report(report::Report),
     /// Try out settings, network, Ziflow and the running bridge, and say what to do
     Doctor(doctor::Doctor),
@@ -79,7 +110,16 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Print the JSON Schema of bridge.yaml or mapping.yaml, for editors
     Schema(schema::Schema),
+    /// Print what a shell needs to complete commands and options
+    Completions(manual::Completions),
+    /// Print the manual page
+    Man(manual::Man),
 }
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  ziflow-scim-bridge serve --config ./bridge.yaml
+  BRIDGE_LOG__LEVEL=debug ziflow-scim-bridge serve";
 
 /// How a command reports.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -90,7 +130,7 @@ enum Format {
 
 #[derive(Args, Debug)]
 struct ConfigFile {
-    /// The settings file [default: /etc/ziflow-scim-bridge/bridge.yaml if that exists, else built-in defaults]
+    /// The settings [default: /etc/ziflow-scim-bridge/bridge.yaml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -152,7 +192,7 @@ pub fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match cli.command {
-            Command::Serve(command) => serve::run(&command, sockets).await,
+            Command::Serve(command) => Box::pin(serve::run(&command, sockets)).await,
             Command::Check(command) => command.run(),
             Command::Explain(command) => command.run().await,
             Command::Token(command) => command.run(),
@@ -162,6 +202,8 @@ pub fn main() -> ExitCode {
             Command::Report(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
             Command::Schema(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     })
 }

@@ -8,6 +8,9 @@ use crate::cli::say;
 use crate::{config, mapping};
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ziflow-scim-bridge schema mapping > mapping.schema.json")]
 pub(super) struct Schema {
     /// Of which file
     #[arg(value_enum)]

@@ -11,6 +11,13 @@ use crate::simulator::{self, Settings, Simulator, quirks};
 
 const USAGE: u8 = 64;
 
+const EXAMPLES: &str = "\
+Examples:
+  ziflow-scim-bridge simulate
+      A Ziflow that does what its documentation says
+  ziflow-scim-bridge simulate --set seats=1 --set rate_limit=5
+      One with a single free seat and little patience";
+
 /// Run a simulated Ziflow: in memory, on a loopback address, as unpleasant as asked
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = help_on_quirks())]
@@ -104,7 +111,10 @@ fn help_on_quirks() -> String {
     let lines = quirks()
         .iter()
         .map(|quirk| format!("  {}={}\n          {}", quirk.name, quirk.values.join("|"), quirk.help));
-    format!("Quirks (the first value is the default):\n{}", lines.collect::<Vec<_>>().join("\n"))
+    format!(
+        "{EXAMPLES}\n\nQuirks (the first value is the default):\n{}",
+        lines.collect::<Vec<_>>().join("\n")
+    )
 }
 
 #[cfg(test)]

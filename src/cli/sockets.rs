@@ -48,7 +48,12 @@ impl Sockets {
     /// What this side listens at.
     pub(super) async fn listener(&mut self, side: Side, listen: Listen) -> Result<TcpListener, String> {
         match listen {
-            Listen::Address(address) => bind(address, side.key()).await,
+            Listen::Address(address) => bind(address, side.key()).await.map_err(|reason| {
+                let passed = self.sides.contains(&Some(side));
+                let hint =
+                    "; systemd has passed a socket for it, which `systemd` in place of the address takes";
+                if passed { reason + hint } else { reason }
+            }),
             Listen::Systemd => self.take(side).map_err(|reason| format!("{}: {reason}", side.key())),
         }
     }

@@ -12,7 +12,11 @@ use crate::server::tokens::{digest, hex};
 use crate::server::{expiry, minted};
 
 /// What is printed is stable: fields may be added, none is taken away.
-const JSON: &str = "\
+const HELP: &str = "\
+Examples:
+  ziflow-scim-bridge token new --name entra --expires 2027-11-30
+  ziflow-scim-bridge token new --name auditor --format json
+
 With --format json one object is printed and nothing else:
   token       the token itself, for Entra's field Secret Token
   name, sha256, expires
@@ -32,7 +36,7 @@ enum Action {
 }
 
 #[derive(Args, Debug)]
-#[command(after_long_help = JSON)]
+#[command(after_long_help = HELP)]
 struct New {
     /// Whose token it is; the log calls them so
     #[arg(long, default_value = "entra", value_parser = name)]

@@ -27,6 +27,7 @@ mod groups_big;
 mod groups_corners;
 mod groups_storm;
 mod harness;
+mod help;
 mod limits;
 mod listing;
 mod manners;
