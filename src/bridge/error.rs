@@ -65,7 +65,7 @@ impl From<ziflow::error::Error> for ScimError {
             }
             Error::Nonsense { reason } => again(
                 StatusCode::BAD_GATEWAY,
-                format!("Ziflow's answer cannot be understood: {reason}; check ziflow.base_url"),
+                format!("Ziflow's answer cannot be understood: {reason}; {}", ziflow::error::ASTRAY),
                 None,
             ),
             Error::Unknown { reason } => again(

@@ -57,7 +57,7 @@ pub(super) async fn run(config: &ConfigFile, sockets: Sockets) -> ExitCode {
     };
     telemetry::init(settings.log);
     tell(&settings.warnings);
-    match serve(file, settings, hangup, sockets).await {
+    match Box::pin(serve(file, settings, hangup, sockets)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ended(code, reason)) => {
             error!("{reason}");

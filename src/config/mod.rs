@@ -174,7 +174,7 @@ impl Loader {
         let api_key = self.api_key();
         let tokens = self.tokens(api_key.as_ref().ok());
         self.check_settings_file();
-        let base_url = self.parsed("ziflow.base_url", ziflow::transport::check_base_url);
+        let base_url = self.parsed("ziflow.base_url", ziflow::origin::check_base_url);
         let mapping = self.mapping();
         let bridge: bridge::Settings = self.section("ziflow")?;
         let told = |report: &Report| report.problem.key.to_lowercase().contains("key_user");

@@ -16,8 +16,11 @@ use super::people::{KEY_USER_EMAIL, OWNER_EMAIL, People};
 use super::quirks::{OwnerIsKeyUser, Quirks, RetryAfterForm, Rights};
 use super::route::Route;
 
+/// In place of an id, whoever asks.
+const ME: &str = "me";
+
 /// A call of the simulated API, taken apart.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) route: Route,
@@ -89,11 +92,17 @@ impl World {
     }
 
     fn apply(&mut self, request: &Request, now: Instant) -> Answer {
-        let outcome = self.admit(request).and_then(|()| api::answer(self, request, now));
+        let outcome = self.admit(request).and_then(|holder| {
+            // As in many APIs, undocumented here: a caller who takes it for an id finds, changes and deletes the key's user.
+            let is_me = request.route == Route::User && request.identifier.eq_ignore_ascii_case(ME);
+            let mine = is_me.then(|| Request { identifier: holder, ..request.clone() });
+            api::answer(self, mine.as_ref().unwrap_or(request), now)
+        });
         outcome.unwrap_or_else(|refusal| Answer::refusal(&refusal, self.quirks.error_body))
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Refusal> {
+    /// The id of whoever asks.
+    fn admit(&self, request: &Request) -> Result<String, Refusal> {
         let refused = |text| Err(Refusal::new(self.quirks.bad_key_status, text));
         if request.key.as_ref() != Some(&self.key) {
             return refused("the API key is missing or wrong");
@@ -108,11 +117,14 @@ impl World {
         };
         let about_users = matches!(request.route, Route::Users | Route::User);
         let status = match self.quirks.rights {
-            Rights::Admin if holder.has("roles", "admin") => return Ok(()),
+            Rights::Admin if holder.has("roles", "admin") => return Ok(holder.id().to_owned()),
             Rights::Admin | Rights::Forbidden => StatusCode::FORBIDDEN,
             Rights::NotFound => StatusCode::NOT_FOUND,
         };
-        if about_users { Err(Refusal::new(status, "users are for admins")) } else { Ok(()) }
+        if about_users {
+            return Err(Refusal::new(status, "users are for admins"));
+        }
+        Ok(holder.id().to_owned())
     }
 
     /// Only accepted calls count, so that a client that slows down is served again.

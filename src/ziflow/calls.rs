@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::ziflow::transport::{Answer, Body, Lost, Request};
+use crate::ziflow::request::Request;
+use crate::ziflow::transport::{Answer, Body, Lost};
 
 /// So many calls of one request are kept. A bulk request may cost more; those that follow are counted only.
 const MOST_KEPT: usize = 100;

@@ -12,14 +12,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::timeout_at;
 
-use crate::ziflow::answer::{Page, Written, addressable, nobody, page, same_address, says_absent, written};
+use crate::ziflow::answer::{Page, Written, nobody, page, same_address, says_absent, written};
 use crate::ziflow::error::Error;
 use crate::ziflow::model::{Fields, User};
 use crate::ziflow::rate_limit::{self, RateLimit};
 use crate::ziflow::rehearsal::{self, Rehearsal};
+use crate::ziflow::request::Request;
 use crate::ziflow::sender::{Sender, nonsense};
 pub use crate::ziflow::transport::KeyNumber;
-use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call, Request};
+use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call};
 
 /// `ziflow.*` of the settings, as far as they concern what answers mean.
 #[derive(Clone, Debug, Deserialize)]
@@ -146,12 +147,7 @@ impl Client {
             None if answer.status == StatusCode::FORBIDDEN => Err(self.sender.refuse_key(&answer)),
             None => {
                 self.sender.distrust(&answer);
-                let kind = answer.kind();
-                Err(self.sender.note(Error::Nonsense {
-                    reason: format!(
-                        "GET /users?count=1 answered {kind}; is ziflow.base_url right, and the key's owner an admin?"
-                    ),
-                }))
+                Err(self.puzzled("GET /users?count=1", &answer))
             }
         }
     }
@@ -271,9 +267,6 @@ impl Client {
         let body = Value::Object(body.clone());
         let path = ["users", id];
         let request = Request { method: Method::PUT, path: &path, query: &[], body: Some(&body) };
-        if !addressable(id) {
-            return Err(Error::NotFound);
-        }
         let answer = self.sender.write(call, &request).await?;
         match answer.status {
             status if status.is_success() => written(&answer, |user| user.id == id),
@@ -291,10 +284,8 @@ impl Client {
         let query: Vec<_> = new_owner.map(|owner| ("newOwner", owner.to_owned())).into_iter().collect();
         let path = ["users", id];
         let request = Request { method: Method::DELETE, path: &path, query: &query, body: None };
-        if !addressable(id) {
-            return Ok(());
-        }
         let answer = match self.sender.write(call, &request).await {
+            Err(Error::NotFound) => return Ok(()),
             Err(Error::Unknown { reason }) => return self.gone_after_all(call, id, reason).await,
             other => other?,
         };
@@ -333,9 +324,6 @@ impl Client {
         path: &[&str],
         parse: impl Fn(&Value) -> Option<User>,
     ) -> Result<User, Error> {
-        if !path.iter().all(|segment| addressable(segment)) {
-            return Err(Error::NotFound);
-        }
         let request = Request { method: Method::GET, path, query: &[], body: None };
         let answer = self.sender.read(call, &request).await?;
         let absent = says_absent(answer.status) || answer.status.is_success() && nobody(&answer.body);

@@ -35,6 +35,9 @@ pub enum Error {
     Walking { people: usize, trouble: Option<Box<Error>>, retry_after: Duration },
 }
 
+/// What to look at when an answer makes no sense.
+pub const ASTRAY: &str = "is ziflow.base_url right, and the key's owner an admin?";
+
 impl Error {
     /// The answer was given to a key that has been replaced since, so it says nothing.
     pub(super) fn key_changed() -> Self {
@@ -59,7 +62,7 @@ impl fmt::Display for Error {
             }
             Self::Unavailable { reason, .. } => write!(f, "Ziflow cannot be used: {reason}"),
             Self::TimedOut { reason } => write!(f, "Ziflow did not answer in time: {reason}"),
-            Self::Nonsense { reason } => write!(f, "Ziflow's answer makes no sense: {reason}"),
+            Self::Nonsense { reason } => write!(f, "Ziflow's answer makes no sense: {reason}; {ASTRAY}"),
             Self::Unknown { reason } => {
                 write!(f, "a write was sent to Ziflow and its outcome is not known: {reason}")
             }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use crate::ziflow::answer::{Page, nobody, page, says_absent};
 use crate::ziflow::model::User;
 use crate::ziflow::rate_limit::{self, RateLimit};
-use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call, Failure, Request, Transport};
+use crate::ziflow::request::Request;
+use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call, Failure, Transport};
 
 /// Words in the names of headers that tell about a limit.
 const PACE_WORDS: &[&str] = &["rate-", "limit", "retry", "quota"];

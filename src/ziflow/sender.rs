@@ -14,9 +14,8 @@ use crate::ziflow::calls::{self, Made, Outcome};
 use crate::ziflow::client::Settings;
 use crate::ziflow::error::Error;
 use crate::ziflow::rate_limit::{self, RateLimit};
-use crate::ziflow::transport::{
-    self, Answer, ApiKey, Body, Call, Failure, KeyNumber, Lost, Request, Transport,
-};
+use crate::ziflow::request::Request;
+use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call, Failure, KeyNumber, Lost, Transport};
 
 /// How long a pause is when Ziflow asks to slow down without saying for how long.
 const UNSAID_PAUSE: Duration = Duration::from_secs(1);
@@ -401,7 +400,7 @@ mod tests {
     }
 
     fn answer(status: StatusCode, key: KeyNumber) -> Answer {
-        Answer { status, retry_after: None, body: Body::Empty, left: Instant::now(), key }
+        Answer { status, retry_after: None, redirect: None, body: Body::Empty, left: Instant::now(), key }
     }
 
     #[test]

@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::ziflow::answer::addressable;
 use crate::ziflow::client::random_bytes;
 use crate::ziflow::look::{As, Look, Looker, Missed};
 use crate::ziflow::model::User;
 use crate::ziflow::observations::Reply;
-use crate::ziflow::transport::Request;
+use crate::ziflow::request::{Request, addressable};
 
 /// How long all experiments together may take, the cleanup after them, and the last resort of the cleanup.
 const LONGEST: Duration = Duration::from_secs(240);

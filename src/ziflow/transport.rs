@@ -1,15 +1,12 @@
 //! One HTTP exchange with Ziflow: through the limiter, to the configured origin only, with a deadline and a
 //! cap on the answer. What an answer means is `client.rs`'s business.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -18,14 +15,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::ziflow::calls::{Calls, Made};
 use crate::ziflow::error::Error;
+use crate::ziflow::origin;
 use crate::ziflow::queue::Lane;
 use crate::ziflow::rate_limit::{Permit, RateLimit};
+use crate::ziflow::request::Request;
 
 /// How much of an error text is repeated: enough to read, too little to fill a log.
 const MESSAGE_CHARS: usize = 500;
-
-/// Everything but the unreserved characters of RFC 3986, so that no id can end its path segment.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A page holds a hundred people and nobody waits for it alone: it may take so many times as long as other calls.
 const PAGE_TIMEOUTS: u32 = 3;
@@ -183,21 +179,13 @@ impl Call {
     }
 }
 
-/// A request to one endpoint.
-#[derive(Clone, Debug)]
-pub(super) struct Request<'a> {
-    pub(super) method: Method,
-    /// Path segments below the base, not encoded.
-    pub(super) path: &'a [&'a str],
-    pub(super) query: &'a [(&'a str, String)],
-    pub(super) body: Option<&'a Value>,
-}
-
 /// What came back.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
+    /// Where a redirect points, which is not followed: scheme and host.
+    pub(super) redirect: Option<String>,
     pub(super) body: Body,
     /// When the request left.
     pub(super) left: Instant,
@@ -250,24 +238,10 @@ pub(super) struct Transport {
 impl Transport {
     /// Fails with a sentence for the operator when the settings cannot be used.
     pub(super) fn new(settings: &Settings, limit: Arc<RateLimit>) -> Result<Self, String> {
-        let base = origin(&settings.base_url)?;
+        let base = origin::parse(&settings.base_url)?;
         let key = ApiKey::new(&settings.api_key)?;
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("ziflow-scim-bridge/", env!("CARGO_PKG_VERSION")))
-            // A redirect would carry the admin key to wherever it points.
-            .redirect(Policy::none())
-            // Hidden retries would leave without passing the limiter.
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(settings.connect_timeout_secs));
-        let builder = if base.scheme() == "https" {
-            builder.https_only(true)
-        } else {
-            // Plain http never leaves this machine, so a machine without CA certificates will do.
-            builder.tls_certs_only([])
-        };
         Ok(Self {
-            http: builder.build().map_err(|error| format!("cannot set up HTTPS: {}", chain(&error)))?,
+            http: origin::client(&base, settings)?,
             key: ArcSwap::from_pointee((KeyNumber::default(), key)),
             base,
             timeout: Duration::from_secs(settings.timeout_secs),
@@ -288,6 +262,7 @@ impl Transport {
         request: &Request<'_>,
         may_leave: impl FnOnce() -> Result<(), Error>,
     ) -> Result<Answer, Failure> {
+        let url = self.url(request)?;
         let permit = self.limit.enter(call.lane(), call.deadline).await.map_err(Failure::NotSent)?;
         may_leave().map_err(Failure::NotSent)?;
         let key = self.key.load_full();
@@ -297,7 +272,7 @@ impl Transport {
         if request.method != Method::GET {
             call.keep_to(key.0);
         }
-        let (_headers, answer) = self.deliver(call, request, permit, Some((key.0, &key.1))).await?;
+        let (_headers, answer) = self.deliver(call, (url, request), permit, Some((key.0, &key.1))).await?;
         Ok(answer)
     }
 
@@ -309,8 +284,14 @@ impl Transport {
         request: &Request<'_>,
         key: Option<&ApiKey>,
     ) -> Result<(HeaderMap, Answer), Failure> {
+        let url = self.url(request)?;
         let permit = self.limit.enter(call.lane(), call.deadline).await.map_err(Failure::NotSent)?;
-        self.deliver(call, request, permit, key.map(|key| (KeyNumber::default(), key))).await
+        self.deliver(call, (url, request), permit, key.map(|key| (KeyNumber::default(), key))).await
+    }
+
+    /// Nobody has an id that could not stand in a path.
+    fn url(&self, request: &Request<'_>) -> Result<Url, Failure> {
+        request.url(&self.base).ok_or(Failure::NotSent(Error::NotFound))
     }
 
     /// The host and the port that every request goes to; an IPv6 address stands without brackets.
@@ -323,7 +304,7 @@ impl Transport {
     async fn deliver(
         &self,
         call: &Call,
-        request: &Request<'_>,
+        (url, request): (Url, &Request<'_>),
         permit: Permit,
         key: Option<(KeyNumber, &ApiKey)>,
     ) -> Result<(HeaderMap, Answer), Failure> {
@@ -332,7 +313,7 @@ impl Transport {
         let left = permit.left();
         call.made.fetch_add(1, Ordering::Relaxed);
         *call.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
-        match timeout_at(end, self.send(key, left, request)).await {
+        match timeout_at(end, self.send(key, left, (url, request))).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failure::Lost(Lost {
                 reason: chain(&error),
@@ -341,7 +322,7 @@ impl Transport {
                 left,
             })),
             Err(_elapsed) => Err(Failure::Lost(Lost {
-                reason: format!("{} {}: no answer in time", request.method, self.route(request)),
+                reason: format!("{} {}: no answer in time", request.method, request.route(&self.base)),
                 may_have_arrived: true,
                 timed_out: true,
                 left,
@@ -353,9 +334,9 @@ impl Transport {
         &self,
         key: Option<(KeyNumber, &ApiKey)>,
         left: Instant,
-        request: &Request<'_>,
+        (url, request): (Url, &Request<'_>),
     ) -> Result<(HeaderMap, Answer), reqwest::Error> {
-        let mut builder = self.http.request(request.method.clone(), self.url(request));
+        let mut builder = self.http.request(request.method.clone(), url);
         if let Some((_, ApiKey(key))) = key {
             builder = builder.header(APIKEY, key);
         }
@@ -367,10 +348,18 @@ impl Transport {
         let headers = std::mem::take(response.headers_mut());
         let retry_after = headers.get(RETRY_AFTER).and_then(retry_after);
         let retry_after = retry_after.map(|wait| wait.min(self.limit.max_pause()));
+        let redirect = status.is_redirection().then(|| self.target(&headers));
         let secret = key.map(|(_, ApiKey(key))| String::from_utf8_lossy(key.as_bytes()));
         let body = self.read(response, is_html(&headers), secret.as_deref().unwrap_or_default()).await;
         let key = key.map(|(number, _)| number).unwrap_or_default();
-        Ok((headers, Answer { status, retry_after, body, left, key }))
+        Ok((headers, Answer { status, retry_after, redirect: redirect.flatten(), body, left, key }))
+    }
+
+    /// The origin that a redirect points to: the rest of its URL may name somebody.
+    fn target(&self, headers: &HeaderMap) -> Option<String> {
+        let target = self.base.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
+        target.host_str()?;
+        Some(shorten(&target.origin().ascii_serialization()))
     }
 
     /// Reads the body up to the cap. A body that breaks off is an answer of its own: the status has arrived.
@@ -398,30 +387,6 @@ impl Transport {
                 let text = without_secret(&String::from_utf8_lossy(&bytes), secret);
                 Body::Text { text: shorten(&text), html }
             }
-        }
-    }
-
-    fn url(&self, request: &Request<'_>) -> Url {
-        let mut url = self.base.clone();
-        let mut path = url.path().trim_end_matches('/').to_owned();
-        for segment in request.path {
-            path.push('/');
-            path.extend(utf8_percent_encode(segment, SEGMENT));
-        }
-        url.set_path(&path);
-        if !request.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(request.query);
-        }
-        url
-    }
-
-    /// The endpoint without the person, for logs and errors.
-    fn route(&self, request: &Request<'_>) -> String {
-        let base = self.base.path().trim_end_matches('/');
-        match request.path {
-            [collection] => format!("{base}/{collection}"),
-            [collection, ..] => format!("{base}/{collection}/{{id}}"),
-            [] => base.to_owned(),
         }
     }
 }
@@ -469,37 +434,15 @@ impl Answer {
             Body::Empty => "no body",
             Body::Cut(_) => "a body that broke off",
         };
-        format!("HTTP {} with {body}", self.status.as_u16())
+        let status = self.status.as_u16();
+        match &self.redirect {
+            Some(target) => format!("HTTP {status}, a redirect to {target} that is not followed"),
+            None => format!("HTTP {status} with {body}"),
+        }
     }
 
     pub(super) fn is_html(&self) -> bool {
         matches!(self.body, Body::Text { html: true, .. })
-    }
-}
-
-/// Whether the key may be sent there; the sentence is for the operator.
-pub fn check_base_url(text: &str) -> Result<(), String> {
-    origin(text).map(drop)
-}
-
-/// The base of every URL: https, or plain http to this very machine.
-fn origin(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("ziflow.base_url `{text}` is no URL: {error}"))?;
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-        return Err(format!("ziflow.base_url `{text}` must be scheme, host and path, nothing else"));
-    }
-    let loopback = |host: &str| {
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    };
-    let local = url.host_str().is_some_and(loopback);
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if local => Ok(url),
-        "http" => Err(format!(
-            "ziflow.base_url `{text}`: plain http would show the API key to the network; use https"
-        )),
-        _ => Err(format!("ziflow.base_url `{text}` must begin with https://")),
     }
 }
 
@@ -555,28 +498,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_goes_only_where_it_is_safe() {
-        for good in [
-            "https://api.ziflow.io/v1",
-            "http://127.0.0.1:9000/v1",
-            "http://[::1]:9000",
-            "http://localhost/v1/",
-        ] {
-            assert!(origin(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "http://api.ziflow.io/v1",
-            "ftp://127.0.0.1",
-            "https://u:p@x/v1",
-            "https://x/v1?a=b",
-            "x",
-            "http://10.0.0.1/",
-        ] {
-            assert!(origin(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn the_key_is_left_out_of_what_is_repeated() {
         let told = json!({"message": "no key k3y", "errors": [{"detail": "k3y"}, 7]});
         assert_eq!(without(told, "k3y"), json!({"message": "no key …", "errors": [{"detail": "…"}, 7]}));
@@ -613,6 +534,7 @@ mod tests {
         let answer = |status, body| Answer {
             status,
             retry_after: None,
+            redirect: None,
             body,
             left: Instant::now(),
             key: KeyNumber::default(),
@@ -622,17 +544,5 @@ mod tests {
         assert_eq!(answer(StatusCode::OK, secret()).message(), "JSON of another shape");
         let text = Body::Text { text: "secret".to_owned(), html: false };
         assert_eq!(answer(StatusCode::OK, text).message(), "a text that is no JSON");
-    }
-
-    #[test]
-    fn no_id_ends_its_segment() {
-        for (id, segment) in [
-            ("auth0|1", "auth0%7C1"),
-            ("a/../b", "a%2F..%2Fb"),
-            ("a?b#c%2F", "a%3Fb%23c%252F"),
-            ("jo+x@example.com", "jo%2Bx%40example.com"),
-        ] {
-            assert_eq!(utf8_percent_encode(id, SEGMENT).to_string(), segment);
-        }
     }
 }

@@ -33,6 +33,7 @@ mod listing;
 mod manners;
 mod manual;
 mod metrics;
+mod nasty_ids;
 mod process;
 mod reload;
 mod schema;
