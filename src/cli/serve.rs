@@ -24,7 +24,7 @@ use crate::server::reloads::Reloads;
 use crate::server::witness::Witness;
 use crate::server::{self, admin, expiry};
 use crate::store::{Location, Store};
-use crate::telemetry;
+use crate::telemetry::{self, Destination};
 use crate::ziflow::client::Client;
 use crate::ziflow::directory::Directory;
 
@@ -55,7 +55,7 @@ pub(super) async fn run(config: &ConfigFile, sockets: Sockets) -> ExitCode {
             return CONFIG.into();
         }
     };
-    telemetry::init(settings.log);
+    telemetry::init(settings.log, Destination::of_stderr(environment()));
     tell(&settings.warnings);
     match Box::pin(serve(file, settings, hangup, sockets)).await {
         Ok(()) => ExitCode::SUCCESS,

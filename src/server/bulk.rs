@@ -131,7 +131,7 @@ fn log(ticket: &Ticket, place: usize, task: &Task, outcome: &Result<Done, Error>
     };
     macro_rules! line {
         ($level:ident) => {
-            $level!(%request_id, number, operation, id, status = status.as_u16(), reason, "bulk operation")
+            $level!(number, operation, id, status = status.as_u16(), reason, %request_id, "bulk operation")
         };
     }
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {

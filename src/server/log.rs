@@ -89,8 +89,8 @@ impl Line {
         macro_rules! line {
             ($level:ident) => {
                 $level!(
-                    %request_id, method, operation, id, client, source, status = status.as_u16(),
-                    ziflow_calls = done.calls.left(), ms, reason = done.reason, "request"
+                    operation, id, status = status.as_u16(), reason = done.reason, client, source,
+                    ziflow_calls = done.calls.left(), ms, method, %request_id, "request"
                 )
             };
         }

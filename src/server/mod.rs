@@ -43,7 +43,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument as _, debug, error, error_span, info, warn};
 
 use crate::bridge::pulse::TICK;
 use crate::bridge::{Bridge, Calls, Users};
@@ -255,7 +255,7 @@ struct Work {
 }
 
 impl Server {
-    /// A request always ends in a response, and in a line of the log.
+    /// What is logged on the way belongs to the request.
     async fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -263,6 +263,19 @@ impl Server {
         seat: &Seat,
     ) -> Response<Full<Bytes>> {
         let request_id = RequestId::new();
+        // At the highest level, or a quiet log would have warnings without it.
+        let span = error_span!("request", %request_id);
+        self.end(request_id, request, source, seat).instrument(span).await
+    }
+
+    /// A request always ends in a response, and in a line of the log.
+    async fn end(
+        self: &Arc<Self>,
+        request_id: RequestId,
+        request: Request<Incoming>,
+        source: Source,
+        seat: &Seat,
+    ) -> Response<Full<Bytes>> {
         let (head, mut body) = request.into_parts();
         let line = Line::new(request_id.clone(), head.method.clone(), source);
         let mut pending = Pending { witness: &self.witness, line };
@@ -398,11 +411,11 @@ impl Server {
             reply
         };
         let reply = if writes {
-            tokio::spawn(task).await.map_err(|failure| what_happened(&failure))
+            tokio::spawn(task.in_current_span()).await.map_err(|failure| what_happened(&failure))
         } else {
             // A set, because it aborts its tasks when it is dropped.
             let mut tasks = JoinSet::new();
-            drop(tasks.spawn(task));
+            drop(tasks.spawn(task.in_current_span()));
             match tasks.join_next().await {
                 Some(done) => done.map_err(|failure| what_happened(&failure)),
                 None => Err("the task is gone"),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::Method;
+use tracing::debug;
 
 use crate::ziflow::request::Request;
 use crate::ziflow::transport::{Answer, Body, Lost};
@@ -73,6 +74,15 @@ impl Calls {
     /// How many have left for Ziflow.
     pub fn left(&self) -> u32 {
         self.left
+    }
+}
+
+impl Made {
+    /// The line says to which request it belongs, if to any.
+    pub(super) fn log(&self) {
+        let Self { method, endpoint, outcome, retry, waited, took } = self;
+        let ms = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        debug!(call = %format_args!("{method} {endpoint}"), %outcome, retry, queued_ms = ms(waited), ms = ms(took), "Ziflow call");
     }
 }
 

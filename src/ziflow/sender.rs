@@ -227,14 +227,16 @@ impl Sender {
             Ok(Err(lost)) => (lost.left, Outcome::of_lost(lost)),
             Err(_not_sent) => (now, Outcome::NotSent),
         };
-        call.note(Made {
+        let made = Made {
             method: request.method.clone(),
             endpoint: calls::endpoint(request),
             outcome,
             retry,
             waited: left.saturating_duration_since(began),
             took: now.saturating_duration_since(left),
-        });
+        };
+        made.log();
+        call.note(made);
         got
     }
 

@@ -30,6 +30,7 @@ mod harness;
 mod help;
 mod limits;
 mod listing;
+mod logs;
 mod manners;
 mod manual;
 mod metrics;
