@@ -19,6 +19,7 @@ use crate::cli::systemd::Systemd;
 use crate::cli::watch::Watch;
 use crate::cli::{environment, serve};
 use crate::config::{self, Fixed, Report, Settings};
+use crate::server::admin::access::{Access, Gate};
 use crate::server::auth::{self, Door};
 use crate::server::reloads::{Reloads, Scope};
 use crate::server::tokens::{Difference, Tokens};
@@ -50,6 +51,7 @@ pub(super) struct Reloader {
     watch: Option<Watch>,
     bridge: Arc<Bridge>,
     door: Arc<Door>,
+    gate: Arc<Gate>,
     reloads: Arc<Reloads>,
     systemd: Arc<Systemd>,
     pulse: Arc<Pulse>,
@@ -61,6 +63,7 @@ struct Prepared {
     watched: Option<PathBuf>,
     tokens: Tokens,
     auth: auth::Settings,
+    access: Access,
     /// With the form that headers carry, if it is another key.
     api_key: Option<(SecretString, ApiKey)>,
     api_key_file: Option<PathBuf>,
@@ -74,7 +77,7 @@ impl Reloader {
         file: Option<PathBuf>,
         settings: &Settings,
         bridge: Arc<Bridge>,
-        door: Arc<Door>,
+        gate: Arc<Gate>,
         reloads: Arc<Reloads>,
         systemd: Arc<Systemd>,
     ) -> Self {
@@ -88,7 +91,8 @@ impl Reloader {
             key_user: settings.bridge.key_user_email.clone(),
             watch: settings.watched.clone().map(|path| Watch::new(path, digest)),
             bridge,
-            door,
+            door: Arc::clone(gate.door()),
+            gate,
             reloads,
             systemd,
             pulse: Arc::new(Pulse::new("looking for changed files", PATIENCE * 5)),
@@ -201,6 +205,9 @@ impl Reloader {
             // It would send the new key to the old address.
             return Err(vec![self.problem_of_settings("ziflow.base_url", message, "restart the bridge")]);
         }
+        if self.gate.is_in_the_open() && settings.admin.access.token.is_none() {
+            return Err(vec![self.restart_first("admin.listen")]);
+        }
         // A mapping may rely on them: without its brakes it must not be in force.
         let safety: Vec<_> = need_restart.iter().filter(|key| decides_about_access(key)).collect();
         if !safety.is_empty() {
@@ -216,6 +223,7 @@ impl Reloader {
             watched: settings.watched,
             tokens: settings.tokens,
             auth: settings.auth,
+            access: settings.admin.access,
             api_key: is_new.then_some((key, header)),
             api_key_file: settings.api_key_file,
             key_user: settings.bridge.key_user_email,
@@ -244,6 +252,7 @@ impl Reloader {
         if self.door.put_settings(prepared.auth) {
             changed.push("auth.max_failures_per_minute".to_owned());
         }
+        changed.extend(self.gate.put(prepared.access).into_iter().map(str::to_owned));
         // Who owns the new key is protected before it is used.
         changed.extend(self.put_key_user(prepared.key_user));
         changed.extend(self.put_key(prepared.api_key));

@@ -18,8 +18,10 @@ use crate::cli::sockets::{Side, Sockets};
 use crate::cli::systemd::{self, Systemd};
 use crate::cli::{CONFIG, ConfigFile, FAILED, environment, failed, show};
 use crate::config::{self, Settings};
+use crate::server::admin::access::Gate;
 use crate::server::auth::Door;
 use crate::server::listen::{Listen, Unfit};
+use crate::server::readiness::Readiness;
 use crate::server::reloads::Reloads;
 use crate::server::witness::Witness;
 use crate::server::{self, admin, expiry};
@@ -85,11 +87,13 @@ async fn serve(
         recognised = first_look(&bridge) => recognised?,
         () = told(stopped.clone()) => return Ok(()),
     }
-    if let Some(admin) = &admin {
-        info!(listen = admin.local_addr().ok().map(tracing::field::display), "ready for monitoring");
+    let watched_at = admin.as_ref().and_then(|admin| admin.local_addr().ok());
+    if let Some(address) = watched_at {
+        info!(listen = %address, "ready for monitoring");
     }
     info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
     let door = Arc::new(Door::new(settings.tokens.clone(), settings.auth));
+    let gate = Arc::new(Gate::new(settings.admin.access.clone(), Arc::clone(&door), watched_at));
     let (reloads, witness) = (Arc::new(Reloads::default()), Arc::new(Witness::default()));
     let systemd = Arc::new(Systemd::new(
         tenant_url.clone(),
@@ -101,11 +105,13 @@ async fn serve(
         file,
         &settings,
         Arc::clone(&bridge),
-        Arc::clone(&door),
+        Arc::clone(&gate),
         Arc::clone(&reloads),
         Arc::clone(&systemd),
     );
     let reloading = Arc::clone(reloader.pulse());
+    let readiness = Readiness::new(Arc::clone(&bridge), reloads, Arc::clone(&door), Arc::clone(&witness));
+    let (limits, admin_connections) = (settings.server.limits.clone(), settings.admin.max_connections);
     let pulses = [witness.accepting(), &*reloading, bridge.grants_pulse()];
     systemd.ready().await;
     tokio::join!(
@@ -120,8 +126,7 @@ async fn serve(
         ),
         async {
             if let Some(admin) = admin {
-                let (bridge, door, witness) = (Arc::clone(&bridge), Arc::clone(&door), Arc::clone(&witness));
-                admin::run(admin, bridge, reloads, door, witness, told(stopped.clone())).await;
+                admin::run(admin, admin_connections, readiness, gate, limits, told(stopped.clone())).await;
             }
         },
         reloader.run(hangup, told(stopped.clone())),
@@ -162,7 +167,7 @@ async fn listen(
     mut sockets: Sockets,
 ) -> Result<(TcpListener, Option<TcpListener>), Ended> {
     let listener = take(&mut sockets, Side::Entra, settings.server.listen).await?;
-    let admin = match settings.admin_listen {
+    let admin = match settings.admin.listen {
         Some(listen) => Some(take(&mut sockets, Side::Admin, listen).await?),
         None => None,
     };
@@ -171,7 +176,7 @@ async fn listen(
     let unfit = |key: &str, (message, hint): Unfit| Ended(CONFIG, format!("{key}: {message}: {hint}"));
     settings.server.may_listen_on(local(&listener)?).map_err(|reason| unfit("server.listen", reason))?;
     if let Some(admin) = &admin {
-        admin::may_listen_on(local(admin)?).map_err(|reason| unfit("admin.listen", reason))?;
+        settings.admin.may_listen_on(local(admin)?).map_err(|reason| unfit("admin.listen", reason))?;
     }
     if let Some(key) = sockets.left() {
         warn!("systemd has passed a socket, and nobody answers there: `{key}` does not say `systemd`");

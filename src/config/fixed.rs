@@ -9,6 +9,8 @@ use crate::config::keys::keys;
 /// These are taken over by a reload. All settings that hold secrets are among them, so that the values kept here may
 /// be looked at.
 const RELOADED: &[&str] = &[
+    "admin.token",
+    "admin.hosts",
     "auth.tokens",
     "auth.max_failures_per_minute",
     "ziflow.api_key",
@@ -65,7 +67,7 @@ mod tests {
     fn no_secret_is_kept_and_every_reloaded_setting_exists() {
         let all = Fixed::read(|key| Some(json!(key)));
         for key in keys() {
-            let secret = matches!(key.kind, Kind::Secret | Kind::Tokens);
+            let secret = matches!(key.kind, Kind::Secret | Kind::Token | Kind::Tokens);
             assert!(!(secret && all.0.contains_key(key.name)), "{}", key.name);
         }
         assert_eq!(all.0.len() + RELOADED.len(), keys().len());

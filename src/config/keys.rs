@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Text,
     /// A text that is never shown; `KEY_file` gives it by a file.
     Secret,
+    /// The same of a token, of which `KEY_sha256` gives the digest.
+    Token,
     Integer(RangeInclusive<u64>),
     Boolean,
     Choice(&'static [&'static str]),
@@ -36,8 +38,11 @@ impl Key {
     pub(super) fn forms(&self) -> Vec<(String, Kind)> {
         let (_, name) = self.parts();
         let mut forms = vec![(name.to_owned(), self.kind.clone())];
-        if matches!(self.kind, Kind::Secret) {
+        if matches!(self.kind, Kind::Secret | Kind::Token) {
             forms.push((format!("{name}_file"), Kind::Text));
+        }
+        if matches!(self.kind, Kind::Token) {
+            forms.push((format!("{name}_sha256"), Kind::Text));
         }
         forms
     }
@@ -84,7 +89,7 @@ const SECONDS: RangeInclusive<u64> = 1..=3600;
 
 /// Every setting, section by section.
 pub(super) fn keys() -> Vec<Key> {
-    use Kind::{Boolean, Choice, Email, Emails, Integer, Secret, Text, Texts, Tokens};
+    use Kind::{Boolean, Choice, Email, Emails, Integer, Secret, Text, Texts, Token, Tokens};
     let table = [
         ("server.listen", Text),
         ("server.base_path", Text),
@@ -108,6 +113,9 @@ pub(super) fn keys() -> Vec<Key> {
         ("server.max_results", Integer(1..=1_000_000)),
         ("server.max_bulk_operations", Integer(1..=1000)),
         ("admin.listen", Text),
+        ("admin.token", Token),
+        ("admin.hosts", Texts),
+        ("admin.max_connections", Integer(1..=65_536)),
         ("auth.tokens", Tokens),
         ("auth.max_failures_per_minute", Integer(0..=1_000_000)),
         ("ziflow.base_url", Text),

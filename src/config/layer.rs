@@ -126,10 +126,12 @@ impl Layer {
         part.or_else(|| self.values.get(setting).map(|(_, origin)| origin.clone()))
     }
 
-    /// A value and its `_file` form are one setting: what a later layer says replaces both.
+    /// The forms of a secret are one setting: what a later layer says replaces all of them.
     pub(super) fn hides(&self, key: &str) -> bool {
-        let twin = key.strip_suffix("_file").map_or_else(|| format!("{key}_file"), str::to_owned);
-        self.values.contains_key(&twin) && is_secret(&twin)
+        let (section, name) = key.split_once('.').unwrap_or(("", key));
+        let forms = keys().into_iter().filter(|known| known.parts().0 == section).map(|known| known.forms());
+        let mut own = forms.filter(|forms| forms.iter().any(|(form, _)| form == name)).flatten();
+        own.any(|(form, _)| form != name && self.values.contains_key(&format!("{section}.{form}")))
     }
 }
 
@@ -138,15 +140,10 @@ pub(super) fn variable_name(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
-fn is_secret(key: &str) -> bool {
-    let plain = key.strip_suffix("_file").unwrap_or(key);
-    keys().iter().any(|known| known.name == plain && matches!(known.kind, Kind::Secret))
-}
-
 fn value(item: &Item<'_>, kind: &Kind, problems: &mut Problems) -> Option<Value> {
     match kind {
         Kind::Text => filled(item, problems).map(Value::from),
-        Kind::Secret => item.text(problems).map(Value::from),
+        Kind::Secret | Kind::Token => item.text(problems).map(Value::from),
         Kind::Email => email(item, problems).map(Value::from),
         Kind::Emails => each(item, problems, email),
         Kind::Integer(range) => item.integer(range.clone(), problems).map(Value::from),
@@ -293,7 +290,7 @@ fn variable_value(variable: &str, name: &str, text: &str, problems: &mut Problem
 
 /// Variables are texts; what else is meant follows from the key. Lists are in YAML's flow form.
 fn value_of_variable(text: &str, kind: &Kind, problems: &mut Problems) -> Option<Value> {
-    if let Kind::Text | Kind::Secret | Kind::Choice(_) | Kind::Email = kind {
+    if let Kind::Text | Kind::Secret | Kind::Token | Kind::Choice(_) | Kind::Email = kind {
         let node = yaml::Node { at: At { line: 1, column: 1 }, value: yaml::Content::Text(text.to_owned()) };
         return value(&Item::root(&node), kind, problems);
     }

@@ -1,6 +1,7 @@
 //! Settings: the embedded defaults, then `bridge.yaml`, then `BRIDGE_SECTION__KEY` variables, then the files
 //! that hold secrets. Everything wrong is reported at once, and nothing is accepted that is not honoured.
 
+mod admin;
 pub mod file;
 mod fixed;
 mod keys;
@@ -46,7 +47,7 @@ pub const DEFAULT_FILE: &str = "/etc/ziflow-scim-bridge/bridge.yaml";
 #[derive(Debug)]
 pub struct Settings {
     pub server: server::Settings,
-    pub admin_listen: Option<Listen>,
+    pub admin: server::admin::Settings,
     pub tokens: Tokens,
     pub auth: server::auth::Settings,
     pub connection: ziflow::transport::Settings,
@@ -170,9 +171,9 @@ impl Loader {
             self.check_store_file(store);
         }
         let server = self.server();
-        let admin_listen = self.admin_listen();
         let api_key = self.api_key();
         let tokens = self.tokens(api_key.as_ref().ok());
+        let admin = self.admin(api_key.as_ref().ok(), tokens.as_ref());
         self.check_settings_file();
         let base_url = self.parsed("ziflow.base_url", ziflow::origin::check_base_url);
         let mapping = self.mapping();
@@ -186,7 +187,7 @@ impl Loader {
         let (mapping, watched) = mapping?;
         Ok(Settings {
             server: server?,
-            admin_listen: admin_listen?,
+            admin: admin?,
             auth: self.section("auth")?,
             tokens: tokens.unwrap_or_else(|| Tokens::of_api_key(&api_key)),
             connection: ziflow::transport::Settings { api_key, ..self.section("ziflow")? },
@@ -239,22 +240,6 @@ impl Loader {
             self.report(Severity::Error, "server.listen", &message, hint);
         }
         Ok(settings)
-    }
-
-    fn admin_listen(&mut self) -> Result<Option<Listen>, Reported> {
-        if self.text("admin.listen").as_deref() == Some("off") {
-            return Ok(None);
-        }
-        let listen = self.parsed("admin.listen", Listen::parse)?;
-        let Some(address) = listen.address() else { return Ok(Some(listen)) };
-        if let Err((message, hint)) = server::admin::may_listen_on(address) {
-            self.report(Severity::Error, "admin.listen", &message, hint);
-        }
-        if address.port() != 0 && self.text("server.listen") == self.text("admin.listen") {
-            let message = format!("`{address}` is server.listen as well");
-            self.report(Severity::Error, "admin.listen", &message, "give one of them another port");
-        }
-        Ok(Some(listen))
     }
 
     fn warn_of_key_user(&mut self) {

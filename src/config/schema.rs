@@ -69,11 +69,15 @@ fn add(section: &mut Value, name: &str, setting: Value) {
     }
 }
 
-/// A secret stands in the settings or in a file of its own.
+/// A secret stands in the settings, or in a file of its own, or as its digest.
 fn forbid_both(section: &mut Value, key: &Key) {
     let names: Vec<String> = key.forms().into_iter().map(|(name, _)| name).collect();
-    if let (Some(section), true) = (section.as_object_mut(), names.len() > 1) {
-        section.insert("not".to_owned(), json!({ "required": names }));
+    let pairs = names.iter().enumerate().flat_map(|(index, one)| {
+        names.iter().skip(index + 1).map(move |other| json!({ "required": [one, other] }))
+    });
+    let pairs: Vec<Value> = pairs.collect();
+    if let (Some(section), false) = (section.as_object_mut(), pairs.is_empty()) {
+        section.insert("not".to_owned(), json!({ "anyOf": pairs }));
     }
 }
 
@@ -95,7 +99,7 @@ fn takes(kind: &Kind) -> Map<String, Value> {
     let filled = json!({ "type": "string", "pattern": FILLED });
     let email = json!({ "type": "string", "pattern": r"^\S*@\S*$" });
     let schema = match kind {
-        Kind::Text | Kind::Secret => filled,
+        Kind::Text | Kind::Secret | Kind::Token => filled,
         Kind::Integer(range) => {
             json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() })
         }

@@ -179,6 +179,8 @@ fn inline_secret(file: &Layer) -> Option<&'static str> {
     let tokens = file.values.get("auth.tokens").and_then(|(tokens, _)| tokens.as_array());
     if file.values.contains_key(KEY) {
         Some("api_key")
+    } else if file.values.contains_key("admin.token") {
+        Some("admin.token")
     } else {
         tokens.into_iter().flatten().any(|token| token.get("token").is_some()).then_some("token")
     }

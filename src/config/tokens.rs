@@ -69,15 +69,7 @@ impl Loader {
             (_, Some(name), _) => ("token_file", self.secret_file(&format!("{place}.token_file"), name)),
             (_, _, hex) => return of_digest(hex.unwrap_or_default()).map_err(at("sha256")),
         };
-        let token = token.map_err(at(key))?;
-        if !is_graphic(&token) {
-            return wrong(NO_TOKEN, NEW_TOKEN).map_err(at(key));
-        }
-        if minted::is_damaged(&token) {
-            let message = "it was made by `token new`, and is not whole any more: its check sum is wrong";
-            return wrong(message, "copy it once more, or make another").map_err(at(key));
-        }
-        Ok(digest(token.as_bytes()))
+        token.and_then(|token| of_token(&token)).map_err(at(key))
     }
 
     /// Tokens are told apart by their names and by nothing else.
@@ -137,8 +129,20 @@ fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
     entry.get(key).and_then(Value::as_str)
 }
 
+/// The digest of a token that can be one.
+pub(super) fn of_token(token: &str) -> Result<Digest, Wrong> {
+    if !is_graphic(token) {
+        return wrong(NO_TOKEN, NEW_TOKEN);
+    }
+    if minted::is_damaged(token) {
+        let message = "it was made by `token new`, and is not whole any more: its check sum is wrong";
+        return wrong(message, "copy it once more, or make another");
+    }
+    Ok(digest(token.as_bytes()))
+}
+
 /// A pipeline that lost the token on its way digests nothing, or the end of a line.
-fn of_digest(hex: &str) -> Result<Digest, Wrong> {
+pub(super) fn of_digest(hex: &str) -> Result<Digest, Wrong> {
     match digest_from_hex(hex) {
         Some(found) if found != digest(b"") && found != digest(b"\n") => Ok(found),
         Some(_) => {

@@ -135,11 +135,21 @@ impl Door {
     }
 
     fn refuse(&self, detail: &str, source: Source) -> Refusal {
+        let Some(wait) = self.failed(source) else {
+            return Refusal { error: Error::new(StatusCode::UNAUTHORIZED, detail), is_known: false };
+        };
+        let error = Error::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY).retry_after(wait);
+        Refusal { error, is_known: true }
+    }
+
+    /// Counts a failure to show a right credential. None: it is told as what it is; else there have been too many from
+    /// there, and it is worth asking again after this wait.
+    pub(super) fn failed(&self, source: Source) -> Option<Duration> {
         let most = self.most_failures.load(Ordering::Relaxed);
         let verdict = lock(&self.failures).note(source, most, Instant::now());
         let Verdict::Braked { wait, is_first } = verdict else {
             self.count.refused.fetch_add(1, Ordering::Relaxed);
-            return Refusal { error: Error::new(StatusCode::UNAUTHORIZED, detail), is_known: false };
+            return None;
         };
         self.count.braked.fetch_add(1, Ordering::Relaxed);
         if is_first {
@@ -150,9 +160,7 @@ impl Door {
             );
         }
         // Whoever asks again within the last second would be told the same.
-        let wait = Duration::from_secs(wait.as_secs() + 1);
-        let error = Error::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY).retry_after(wait);
-        Refusal { error, is_known: true }
+        Some(Duration::from_secs(wait.as_secs() + 1))
     }
 
     fn tell_of_expired(&self, token: &Token, source: Source) {

@@ -13,7 +13,7 @@ mod log;
 mod metrics;
 pub mod minted;
 mod noticed;
-mod readiness;
+pub mod readiness;
 pub mod reloads;
 pub mod reply;
 pub mod request;
@@ -28,7 +28,7 @@ pub mod witness;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,12 +166,13 @@ pub async fn run(
     let (writing, mut written) = mpsc::channel(1);
     let grace = Duration::from_secs(settings.limits.shutdown_grace_secs);
     let limits = &settings.limits;
-    let seats = Seats::new(limits.max_connections, limits.max_connections_per_source);
+    let seats = Seats::new("server", limits.max_connections, limits.max_connections_per_source);
     let (bounds, in_flight) = (limits.bounds(), Arc::new(Semaphore::new(limits.max_requests_in_flight)));
     let server = Arc::new(Server { bridge, door, witness, settings, tenant_url, in_flight, writing });
     let (stop, _) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
-    let mut accepting = Box::pin(accept(&listener, &seats));
+    let by_source = |source: Source| Some(source.network());
+    let mut accepting = Box::pin(accept(&listener, &seats, by_source));
     loop {
         server.witness.accepting().beat();
         let (stream, source, seat) = tokio::select! {
@@ -180,7 +181,7 @@ pub async fn run(
             () = sleep(TICK) => continue,
             () = &mut shutdown => break,
         };
-        accepting.set(accept(&listener, &seats));
+        accepting.set(accept(&listener, &seats, by_source));
         let (server, stopped) = (Arc::clone(&server), stop.subscribe());
         drop(tokio::spawn(async move {
             let answer = |request| server.answer(request, source, &seat);
@@ -200,8 +201,12 @@ pub async fn run(
     }
 }
 
-/// The next connection that gets a place.
-async fn accept(listener: &TcpListener, seats: &Arc<Seats>) -> (TcpStream, Source, Seat) {
+/// The next connection that gets a place, counted as `counted` says.
+async fn accept(
+    listener: &TcpListener,
+    seats: &Arc<Seats>,
+    counted: impl Fn(Source) -> Option<IpAddr>,
+) -> (TcpStream, Source, Seat) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -214,7 +219,7 @@ async fn accept(listener: &TcpListener, seats: &Arc<Seats>) -> (TcpStream, Sourc
             }
         };
         let source = Source::of_peer(peer);
-        if let Some(seat) = seats.seat(Some(source.network())).await {
+        if let Some(seat) = seats.seat(counted(source)).await {
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%error, "TCP_NODELAY");
             }

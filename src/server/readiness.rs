@@ -17,7 +17,7 @@ pub(super) const STATES: [&str; 5] = ["ok", "unknown", "stale", "tripped", "fail
 
 /// What readiness is made of.
 #[derive(Debug)]
-pub(super) struct Readiness {
+pub struct Readiness {
     pub(super) bridge: Arc<Bridge>,
     pub(super) reloads: Arc<Reloads>,
     pub(super) door: Arc<Door>,
@@ -42,12 +42,7 @@ pub(super) struct Part {
 }
 
 impl Readiness {
-    pub(super) fn new(
-        bridge: Arc<Bridge>,
-        reloads: Arc<Reloads>,
-        door: Arc<Door>,
-        witness: Arc<Witness>,
-    ) -> Self {
+    pub fn new(bridge: Arc<Bridge>, reloads: Arc<Reloads>, door: Arc<Door>, witness: Arc<Witness>) -> Self {
         Self { bridge, reloads, door, witness, since: Mutex::default() }
     }
 

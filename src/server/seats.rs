@@ -108,6 +108,8 @@ impl Drop for Seat {
 /// All of them.
 #[derive(Debug)]
 pub struct Seats {
+    /// The section of the settings that the numbers are from.
+    section: &'static str,
     most: usize,
     most_per_source: usize,
     taken: Mutex<Taken>,
@@ -143,8 +145,8 @@ enum Outcome {
 }
 
 impl Seats {
-    pub fn new(most: usize, most_per_source: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_per_source, taken: Mutex::default(), freed: Notify::new() })
+    pub fn new(section: &'static str, most: usize, most_per_source: usize) -> Arc<Self> {
+        Arc::new(Self { section, most, most_per_source, taken: Mutex::default(), freed: Notify::new() })
     }
 
     /// A place, as soon as there is one; none when `source` has enough of them. Without a source it is counted in total
@@ -177,13 +179,13 @@ impl Seats {
         }
         let of_source = source.and_then(|source| taken.by_source.get(&source)).copied().unwrap_or_default();
         if of_source >= self.most_per_source && !taken.let_one_go(|place| place.source == source) {
-            taken.tell(source, "server.max_connections_per_source");
+            taken.tell(source, self.section, "max_connections_per_source");
             return Outcome::Refused;
         }
         // Those who leave are not waited for: their places are as good as free.
         let staying = taken.places.len().saturating_sub(taken.leaving);
         if staying >= self.most && !taken.let_one_go(|_| true) {
-            taken.tell(source, "server.max_connections");
+            taken.tell(source, self.section, "max_connections");
             return Outcome::Full;
         }
         Outcome::Seated(taken.add(self, source))
@@ -241,12 +243,15 @@ impl Taken {
         }
     }
 
-    fn tell(&mut self, source: Option<IpAddr>, setting: &str) {
+    fn tell(&mut self, source: Option<IpAddr>, section: &str, setting: &str) {
         let now = Instant::now();
         if self.told.is_none_or(|told| now >= told + MINUTE) {
             self.told = Some(now);
             let source = source.map(tracing::field::display);
-            warn!(source, "all connections are busy, and there is no place for further ones ({setting})");
+            warn!(
+                source,
+                "all connections are busy, and there is no place for further ones ({section}.{setting})"
+            );
         }
     }
 }
@@ -276,7 +281,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_has_asked_for_nothing_for_the_longest_gives_way() {
-        let seats = Seats::new(4, 4);
+        let seats = Seats::new("server", 4, 4);
         let second = Duration::from_secs(1);
         let busy = seated(&seats, 1);
         busy.is_known();
@@ -309,7 +314,7 @@ mod tests {
 
     #[test]
     fn one_source_takes_places_of_its_own_only() {
-        let seats = Seats::new(100, 2);
+        let seats = Seats::new("server", 100, 2);
         let other = seated(&seats, 9);
         let (first, second) = (seated(&seats, 1), seated(&seats, 1));
         let third = seated(&seats, 1);
@@ -332,7 +337,7 @@ mod tests {
 
     #[test]
     fn those_who_leave_are_few_at_a_time() {
-        let seats = Seats::new(1, 1000);
+        let seats = Seats::new("server", 1, 1000);
         let mut taken = Vec::new();
         for _ in 0..=MOST_LEAVING {
             taken.push(seated(&seats, 1));

@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod admin;
 mod brake;
 mod budget;
 mod bulk;
