@@ -41,8 +41,8 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
             return from_outside(settings, token, diagnosis).await;
         }
     };
-    let local = format!("http://{}{}", reachable(listen), settings.server.base_path);
-    match test(settings, token, &local).await {
+    let Way { url: local, host } = Way::past_everything(settings, reachable(listen));
+    match test(settings, token, &local, host).await {
         Err(missed) if missed.is_connect => {
             let check =
                 Check::skipped(BRIDGE, tried(&local), "nothing listens there: the bridge is not running");
@@ -56,7 +56,7 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
 
 async fn from_outside(settings: &Settings, token: &SecretString, diagnosis: &mut Diagnosis) {
     if let Some(url) = settings.server.public_tenant_url() {
-        let outcome = test(settings, token, &url).await;
+        let outcome = test(settings, token, &url, None).await;
         diagnosis.add(judge(PUBLIC_URL, &url, outcome, OUTSIDE));
     }
 }
@@ -72,10 +72,47 @@ const OUTSIDE: &str = "check the name in DNS, the firewall, the certificate with
                        keep path and Authorization? Some networks do not let a machine reach itself by its public \
                        name; then try it from outside";
 
-async fn test(settings: &Settings, token: &SecretString, url: &str) -> Result<Tested, Unreached> {
+const UNTRUSTED: &str = "this machine does not trust it. Entra trusts public authorities only, and wants the whole chain in \
+                         server.tls.certificate_file; is it for the name in server.public_url, and still good? `check` \
+                         tells what can be seen in the file";
+
+const NO_TLS: &str = "what listens there and this command found no TLS that both speak: was the bridge restarted after a \
+                      change of server.tls?";
+
+/// Where the bridge is reached.
+struct Way {
+    url: String,
+    /// The name that is asked for, and where it is found whatever DNS says.
+    host: Option<(String, SocketAddr)>,
+}
+
+impl Way {
+    /// Straight to where it listens; with TLS by a name, because a certificate seldom stands for an address.
+    fn past_everything(settings: &Settings, listen: SocketAddr) -> Self {
+        let name = settings.tls_files.as_ref().and_then(|(files, _)| files.host().map(str::to_owned));
+        let tls = settings.server.tls.as_ref();
+        let named = tls.and_then(|tls| tls.identity().certificate.names().first().cloned());
+        let name = name.or(named).map(|name| name.replace('*', "scim"));
+        let host = name.filter(|name| name.parse::<IpAddr>().is_err()).map(|name| (name, listen));
+        let (scheme, path) = (settings.server.scheme(), &settings.server.base_path);
+        let url = match &host {
+            Some((name, _)) => format!("{scheme}://{name}:{}{path}", listen.port()),
+            None => format!("{scheme}://{listen}{path}"),
+        };
+        Self { url, host }
+    }
+}
+
+async fn test(
+    settings: &Settings,
+    token: &SecretString,
+    url: &str,
+    host: Option<(String, SocketAddr)>,
+) -> Result<Tested, Unreached> {
     let patience = Duration::from_secs(settings.server.limits.request_timeout_secs) + SPARE;
-    let unusable = |reason: String| Unreached { reason, is_connect: false };
-    let entra = Entra::outside(token.expose_secret(), url, patience).map_err(unusable)?;
+    let unusable = |reason: String| Unreached { reason, is_connect: false, is_tls: false };
+    let host = host.as_ref().map(|(name, place)| (name.as_str(), *place));
+    let entra = Entra::outside(token.expose_secret(), url, patience, host).map_err(unusable)?;
     entra.test_connection(url, &guid().map_err(unusable)?).await
 }
 
@@ -83,7 +120,14 @@ fn judge(name: &'static str, url: &str, outcome: Result<Tested, Unreached>, reme
     let tried = tried(url);
     let tested = match outcome {
         Ok(tested) => tested,
-        Err(missed) => return Check::failed(name, tried, missed.reason).remedy(remedy),
+        Err(missed) => {
+            let remedy = match &missed {
+                missed if missed.is_about_the_certificate() => UNTRUSTED,
+                Unreached { is_tls: true, .. } => NO_TLS,
+                _ => remedy,
+            };
+            return Check::failed(name, tried, missed.reason).remedy(remedy);
+        }
     };
     let is_scim = tested.content_type.starts_with("application/scim+json");
     if tested.status == 200 && is_scim && is_empty_list(&tested.body) {

@@ -1,5 +1,8 @@
 //! Somebody who speaks to the bridge over HTTP as Entra does.
 
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -33,6 +36,15 @@ pub(super) struct Unreached {
     pub(super) reason: String,
     /// Whether there was not even a connection.
     pub(super) is_connect: bool,
+    /// Whether there was one, and no TLS over it.
+    pub(super) is_tls: bool,
+}
+
+impl Unreached {
+    /// Whether the other side could not show who it is.
+    pub(super) fn is_about_the_certificate(&self) -> bool {
+        self.reason.to_lowercase().contains("certificate")
+    }
 }
 
 impl Entra {
@@ -49,8 +61,13 @@ impl Entra {
         Ok(Self { http })
     }
 
-    /// The same beyond this machine: with HTTPS as Entra speaks it, and less patient.
-    pub(super) fn outside(token: &str, url: &str, patience: Duration) -> Result<Self, String> {
+    /// The same with HTTPS as Entra speaks it, and less patient. `host` is looked for there and not in DNS.
+    pub(super) fn outside(
+        token: &str,
+        url: &str,
+        patience: Duration,
+        host: Option<(&str, SocketAddr)>,
+    ) -> Result<Self, String> {
         let mut bearer =
             HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| error.to_string())?;
         bearer.set_sensitive(true);
@@ -60,6 +77,10 @@ impl Entra {
             .no_proxy()
             .timeout(patience);
         let builder = if url.starts_with("https:") { builder } else { builder.tls_certs_only([]) };
+        let builder = match host {
+            Some((host, place)) => builder.resolve(host, place),
+            None => builder,
+        };
         Ok(Self { http: builder.build().map_err(|error| error.to_string())? })
     }
 
@@ -112,11 +133,19 @@ impl Entra {
 /// An error with its causes, and without the URL.
 fn unreached(error: &reqwest::Error) -> Unreached {
     let mut reason = if error.is_timeout() { "no answer in time" } else { "no answer" }.to_owned();
-    let mut source = std::error::Error::source(error);
+    let mut is_tls = false;
+    let mut source = error.source();
     while let Some(cause) = source {
         reason.push_str(": ");
         reason.push_str(&cause.to_string());
+        is_tls |= is_about_tls(cause);
         source = cause.source();
     }
-    Unreached { reason, is_connect: error.is_connect() }
+    Unreached { reason, is_connect: error.is_connect() && !is_tls, is_tls }
+}
+
+/// What an `io::Error` is made of is none of its causes.
+fn is_about_tls(cause: &(dyn Error + 'static)) -> bool {
+    let within = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    cause.is::<rustls::Error>() || within.is_some_and(|within| is_about_tls(within))
 }

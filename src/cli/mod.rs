@@ -2,6 +2,7 @@
 
 mod brake;
 mod bridge_checks;
+mod certificate;
 mod check;
 pub mod crash;
 mod demo;

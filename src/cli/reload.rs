@@ -15,13 +15,15 @@ use tracing::{error, info, warn};
 use crate::bridge::Bridge;
 use crate::bridge::in_force::InForce;
 use crate::bridge::pulse::Pulse;
+use crate::cli::certificate::Renewal;
 use crate::cli::systemd::Systemd;
-use crate::cli::watch::Watch;
+use crate::cli::watch::{Watch, sight};
 use crate::cli::{environment, serve};
-use crate::config::{self, Fixed, Report, Settings};
+use crate::config::{self, Fixed, Report, Settings, tls};
 use crate::server::admin::access::{Access, Gate};
 use crate::server::auth::{self, Door};
 use crate::server::reloads::{Reloads, Scope};
+use crate::server::tls::Identity;
 use crate::server::tokens::{Difference, Tokens};
 use crate::yaml::{Problem, Severity};
 use crate::ziflow::transport::ApiKey;
@@ -49,6 +51,8 @@ pub(super) struct Reloader {
     passed_over: Option<SecretString>,
     key_user: Option<String>,
     watch: Option<Watch>,
+    /// None without TLS.
+    renewal: Option<Renewal>,
     bridge: Arc<Bridge>,
     door: Arc<Door>,
     gate: Arc<Gate>,
@@ -68,6 +72,7 @@ struct Prepared {
     api_key: Option<(SecretString, ApiKey)>,
     api_key_file: Option<PathBuf>,
     key_user: Option<String>,
+    certificate: Option<(tls::Files, String, Arc<Identity>)>,
     need_restart: Vec<&'static str>,
     warnings: Vec<Report>,
 }
@@ -90,6 +95,7 @@ impl Reloader {
             passed_over: None,
             key_user: settings.bridge.key_user_email.clone(),
             watch: settings.watched.clone().map(|path| Watch::new(path, digest)),
+            renewal: renewal(settings),
             bridge,
             door: Arc::clone(gate.door()),
             gate,
@@ -104,8 +110,8 @@ impl Reloader {
         &self.pulse
     }
 
-    /// Reloads one time after the other, for each SIGHUP and when a watched mapping changes, until `shutdown`. What
-    /// is stopped in the middle has changed nothing yet.
+    /// Reloads one time after the other, for each SIGHUP and when a watched mapping or the certificate changes, until
+    /// `shutdown`. What is stopped in the middle has changed nothing yet.
     pub(super) async fn run(mut self, hangup: Signal, shutdown: impl Future<Output = ()>) {
         tokio::select! {
             () = self.work(hangup) => {}
@@ -124,6 +130,7 @@ impl Reloader {
                 }
                 () = sleep(WATCH) => {
                     self.look().await;
+                    self.look_for_certificate().await;
                     self.look_for_key().await;
                 }
             }
@@ -147,7 +154,7 @@ impl Reloader {
         let path = watch.path().to_owned();
         let text = aside(move || config::file::read(&path)).await;
         let text = text.unwrap_or_else(|| Err(ErrorKind::TimedOut.into()));
-        if !watch.notices(&text) {
+        if !watch.notices(sight(&text)) {
             return;
         }
         let path = watch.path().to_owned();
@@ -160,6 +167,15 @@ impl Reloader {
                 self.done(Scope::Mapping, &self.put_mapping(mapping).into_iter().collect::<Vec<_>>());
             }
             Err(reports) => self.refuse(Scope::Mapping, &reports),
+        }
+    }
+
+    /// A certificate is renewed every few weeks by a tool that knows no bridge.
+    async fn look_for_certificate(&mut self) {
+        let Some(renewal) = &mut self.renewal else { return };
+        // What was refused as a whole may have failed by the certificate alone.
+        if renewal.look().await && self.reloads.refused_as_a_whole() {
+            self.reload().await;
         }
     }
 
@@ -197,7 +213,11 @@ impl Reloader {
     }
 
     fn prepare(&self, settings: Settings) -> Result<Prepared, Vec<Report>> {
-        let need_restart = self.fixed.changed(&settings.fixed);
+        let mut need_restart = self.fixed.changed(&settings.fixed);
+        if self.renewal.is_some() != settings.tls_files.is_some() {
+            need_restart.push("server.tls.certificate_file");
+        }
+        let identity = settings.server.tls.map(|tls| tls.identity());
         let key = settings.connection.api_key;
         let is_new = key.expose_secret() != self.api_key.expose_secret();
         if is_new && need_restart.contains(&"ziflow.base_url") {
@@ -227,6 +247,7 @@ impl Reloader {
             api_key: is_new.then_some((key, header)),
             api_key_file: settings.api_key_file,
             key_user: settings.bridge.key_user_email,
+            certificate: settings.tls_files.zip(identity).map(|((files, digest), it)| (files, digest, it)),
             need_restart,
             warnings: settings.warnings,
         })
@@ -257,6 +278,9 @@ impl Reloader {
         changed.extend(self.put_key_user(prepared.key_user));
         changed.extend(self.put_key(prepared.api_key));
         self.api_key_file = prepared.api_key_file;
+        if let (Some(renewal), Some((files, digest, identity))) = (&mut self.renewal, prepared.certificate) {
+            changed.extend(renewal.put(files, &digest, identity));
+        }
         if !prepared.need_restart.is_empty() {
             let settings = prepared.need_restart.join(", ");
             warn!(settings, "changed settings need a restart; until then they stay as they were");
@@ -321,6 +345,11 @@ impl Reloader {
     }
 }
 
+fn renewal(settings: &Settings) -> Option<Renewal> {
+    let (files, digest) = settings.tls_files.as_ref()?;
+    Some(Renewal::new(Arc::clone(settings.server.tls.as_ref()?), files.clone(), digest))
+}
+
 /// Puts problems into the log, one line each.
 pub(super) fn tell(reports: &[Report]) {
     for Report { file, problem, .. } in reports {
@@ -345,7 +374,7 @@ fn message(Problem { message, differences, .. }: &Problem) -> String {
 
 /// Does the work on a thread of its own: a file system that hangs must hold up neither requests nor the end of the
 /// process, which waits for the runtime's own threads. None when the work failed with a panic, or takes too long.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, result) = oneshot::channel();
     // Nobody listens any more once the process stops.
     drop(std::thread::spawn(move || drop(sender.send(work()))));

@@ -101,6 +101,7 @@ async fn serve(
         Arc::clone(&door),
         Arc::clone(&reloads),
     ));
+    let tls = settings.server.tls.clone();
     let reloader = Reloader::new(
         file,
         &settings,
@@ -110,7 +111,8 @@ async fn serve(
         Arc::clone(&systemd),
     );
     let reloading = Arc::clone(reloader.pulse());
-    let readiness = Readiness::new(Arc::clone(&bridge), reloads, Arc::clone(&door), Arc::clone(&witness));
+    let readiness =
+        Readiness::new(Arc::clone(&bridge), reloads, Arc::clone(&door), Arc::clone(&witness), tls.clone());
     let (limits, admin_connections) = (settings.server.limits.clone(), settings.admin.max_connections);
     let pulses = [witness.accepting(), &*reloading, bridge.grants_pulse()];
     systemd.ready().await;
@@ -131,7 +133,7 @@ async fn serve(
         },
         reloader.run(hangup, told(stopped.clone())),
         bridge.apply_grants(told(stopped.clone())),
-        expiry::announce(&door, told(stopped.clone())),
+        expiry::announce(&door, tls.as_deref(), told(stopped.clone())),
         systemd.run(&pulses, told(stopped.clone())),
     );
     info!("stopped");

@@ -9,7 +9,12 @@ use std::path::{Path, PathBuf};
 use crate::bridge::in_force::digest;
 
 /// What a look at the file shows: the text by its digest, or why there is none.
-type Sight = Result<String, ErrorKind>;
+pub(super) type Sight = Result<String, ErrorKind>;
+
+/// What reading a file has shown.
+pub(super) fn sight(text: &io::Result<String>) -> Sight {
+    text.as_ref().map(|text| digest(text)).map_err(io::Error::kind)
+}
 
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -30,9 +35,8 @@ impl Watch {
         &self.path
     }
 
-    /// Whether what is read now is to be acted upon: it is something new, and the look before saw it as well.
-    pub(super) fn notices(&mut self, text: &io::Result<String>) -> bool {
-        let sight = text.as_ref().map(|text| digest(text)).map_err(io::Error::kind);
+    /// Whether what is seen now is to be acted upon: it is something new, and the look before saw it as well.
+    pub(super) fn notices(&mut self, sight: Sight) -> bool {
         let settled = self.seen.as_ref() == Some(&sight);
         let is_new = sight != self.known;
         if is_new && settled {
@@ -61,7 +65,7 @@ mod tests {
         let noticed: Vec<_> = looks
             .iter()
             .enumerate()
-            .filter(|(_, text)| watch.notices(&look(text)))
+            .filter(|(_, text)| watch.notices(sight(&look(text))))
             .map(|(at, _)| at)
             .collect();
         assert_eq!(noticed, acted, "{looks:?}");

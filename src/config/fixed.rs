@@ -17,6 +17,8 @@ const RELOADED: &[&str] = &[
     "ziflow.key_user_email",
     "mapping.file",
     "mapping.watch",
+    "server.tls.certificate_file",
+    "server.tls.private_key_file",
 ];
 
 /// The effective values by key.

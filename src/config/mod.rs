@@ -10,10 +10,12 @@ mod mapping;
 mod report;
 pub mod schema;
 mod secrets;
+pub mod tls;
 mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::Serialized;
@@ -29,6 +31,7 @@ pub use crate::config::report::Report;
 use crate::config::report::unreadable;
 pub use crate::config::secrets::read_api_key;
 use crate::server::listen::Listen;
+use crate::server::tls::Tls;
 use crate::server::tokens::Tokens;
 use crate::store::Location;
 use crate::yaml::{Problem, Severity};
@@ -47,6 +50,8 @@ pub const DEFAULT_FILE: &str = "/etc/ziflow-scim-bridge/bridge.yaml";
 #[derive(Debug)]
 pub struct Settings {
     pub server: server::Settings,
+    /// Where the certificate and its key come from, if there is TLS, and the digest of both.
+    pub tls_files: Option<(tls::Files, String)>,
     pub admin: server::admin::Settings,
     pub tokens: Tokens,
     pub auth: server::auth::Settings,
@@ -185,8 +190,10 @@ impl Loader {
         base_url?;
         let api_key = api_key?;
         let (mapping, watched) = mapping?;
+        let (server, tls_files) = server?;
         Ok(Settings {
-            server: server?,
+            server,
+            tls_files,
             admin: admin?,
             auth: self.section("auth")?,
             tokens: tokens.unwrap_or_else(|| Tokens::of_api_key(&api_key)),
@@ -217,18 +224,28 @@ impl Loader {
         })
     }
 
-    fn server(&mut self) -> Result<server::Settings, Reported> {
+    fn server(&mut self) -> Result<(server::Settings, Option<(tls::Files, String)>), Reported> {
         let listen = self.parsed("server.listen", Listen::parse);
         let base_path = self.parsed("server.base_path", base_path);
         let public_url = match self.text("server.public_url") {
             Some(_) => self.parsed("server.public_url", public_url).map(Some),
             None => Ok(None),
         };
+        let tls = self.tls(public_url.as_ref().ok().and_then(Option::as_deref));
         let limits: server::Limits = self.section("server")?;
         let kept: ziflow::directory::Settings = self.section("ziflow")?;
+        let patience = self.value("server.tls.handshake_timeout_secs").and_then(|value| value.as_u64());
+        let patience = Duration::from_secs(patience.unwrap_or_default());
+        let (tls, files) = match tls? {
+            Some((files, identity, digest)) => {
+                (Some(Arc::new(Tls::new(identity, patience))), Some((files, digest)))
+            }
+            None => (None, None),
+        };
         let settings = server::Settings {
             listen: listen?,
             plain_http_behind_proxy: self.value("server.plain_http_behind_proxy") == Some(Value::Bool(true)),
+            tls,
             base_path: base_path?,
             public_url: public_url?,
             cursor_timeout_secs: kept.directory_ttl_secs,
@@ -239,7 +256,7 @@ impl Loader {
         {
             self.report(Severity::Error, "server.listen", &message, hint);
         }
-        Ok(settings)
+        Ok((settings, files))
     }
 
     fn warn_of_key_user(&mut self) {

@@ -149,7 +149,7 @@ fn changeable(path: &Path) -> Report {
     on_file(Severity::Error, path, message, "o-w")
 }
 
-fn on_file(severity: Severity, path: &Path, message: &str, mode: &str) -> Report {
+pub(super) fn on_file(severity: Severity, path: &Path, message: &str, mode: &str) -> Report {
     let file = path.display().to_string();
     let problem = Problem {
         severity,
@@ -187,7 +187,7 @@ fn inline_secret(file: &Layer) -> Option<&'static str> {
 }
 
 /// What everybody on this machine may do with a file.
-enum Access {
+pub(super) enum Access {
     Write,
     Read,
     None,
@@ -195,7 +195,7 @@ enum Access {
 
 impl Access {
     /// Pipes and devices, in which secrets are handed over as well, have no owner of their own.
-    fn of(path: &Path) -> Self {
+    pub(super) fn of(path: &Path) -> Self {
         match mode_of(path) {
             Some(mode) if mode & 0o002 != 0 => Self::Write,
             Some(mode) if mode & 0o004 != 0 => Self::Read,

@@ -53,7 +53,7 @@ impl Bounds {
             Phase::Idle => Some(self.idle_timeout),
             Phase::Answering => Some(self.write_timeout),
             Phase::Leaving => Some(LINGER),
-            Phase::Unknown | Phase::Busy => None,
+            Phase::Handshake | Phase::Unknown | Phase::Busy => None,
         }
     }
 }
@@ -172,7 +172,7 @@ impl End {
 
 /// Closing a socket while the client's bytes wait in it resets the connection, and the answer may be lost on its
 /// way: of a request too large, the client would never learn why (RFC 9112 section 9.6).
-async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) {
+pub(super) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) {
     let mut scrap = [0; 2048];
     poll_fn(|context| {
         loop {

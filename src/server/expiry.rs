@@ -1,4 +1,4 @@
-//! Tokens that end: announced long before, because Entra puts a job whose token is refused into quarantine.
+//! Tokens and certificates that end: announced long before, because Entra puts a job that is refused into quarantine.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,9 +12,11 @@ use tracing::warn;
 
 use crate::bridge::{Component, Health};
 use crate::server::auth::Door;
+use crate::server::certificate::RENEW;
+use crate::server::tls::Tls;
 use crate::server::tokens::{Token, Tokens};
 
-/// So long before its end a token is spoken of.
+/// So long before its end something is spoken of.
 const AHEAD: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// So often what is the same is told again.
@@ -34,21 +36,47 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     if is_day { text.parse().ok().and_then(end_of_day) } else { text.parse().ok() }
 }
 
-/// How a token stands.
+/// How something that ends stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outlook {
+pub(super) enum Outlook {
     Good,
+    /// Its time begins only then.
+    Early(Timestamp),
     Soon(Timestamp),
     Over(Timestamp),
 }
 
+impl Outlook {
+    /// Of something that ends then, if ever.
+    pub(super) fn of(end: Option<Timestamp>, now: Timestamp) -> Self {
+        match end {
+            Some(end) if now >= end => Self::Over(end),
+            Some(end) if end.duration_since(now) <= AHEAD => Self::Soon(end),
+            _ => Self::Good,
+        }
+    }
+}
+
+/// How long until then.
+pub(super) fn left(end: Timestamp, now: Timestamp) -> String {
+    match end.duration_since(now).as_hours() / 24 {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
+/// What ends, one day.
+pub(super) trait Ends {
+    fn outlooks(&self, now: Timestamp) -> Vec<Outlook>;
+
+    /// What is to be told, in the log.
+    fn announcements(&self, now: Timestamp) -> Vec<String>;
+}
+
 impl Token {
     fn outlook(&self, now: Timestamp) -> Outlook {
-        match self.expires {
-            Some(end) if now >= end => Outlook::Over(end),
-            Some(end) if end.duration_since(now) <= AHEAD => Outlook::Soon(end),
-            _ => Outlook::Good,
-        }
+        Outlook::of(self.expires, now)
     }
 
     pub fn has_expired(&self, now: Timestamp) -> bool {
@@ -59,15 +87,8 @@ impl Token {
     pub fn announcement(&self, now: Timestamp) -> Option<String> {
         let name = &self.name;
         match self.outlook(now) {
-            Outlook::Good => None,
-            Outlook::Soon(end) => {
-                let left = match end.duration_since(now).as_hours() / 24 {
-                    0 => "less than a day".to_owned(),
-                    1 => "1 day".to_owned(),
-                    days => format!("{days} days"),
-                };
-                Some(format!("token `{name}` expires at {end:.0}, in {left}"))
-            }
+            Outlook::Good | Outlook::Early(_) => None,
+            Outlook::Soon(end) => Some(format!("token `{name}` expires at {end:.0}, in {}", left(end, now))),
             Outlook::Over(end) => Some(format!("token `{name}` expired at {end:.0} and is refused")),
         }
     }
@@ -77,10 +98,6 @@ impl Tokens {
     /// Whether none of them opens anything any more.
     pub fn have_all_expired(&self, now: Timestamp) -> bool {
         self.iter().all(|token| token.has_expired(now))
-    }
-
-    pub fn announcements(&self, now: Timestamp) -> Vec<String> {
-        self.iter().filter_map(|token| token.announcement(now)).collect()
     }
 
     /// The part of readiness.
@@ -108,14 +125,32 @@ impl Tokens {
     }
 }
 
-/// Tells of tokens that end, in the log, until `shutdown`. What the start and each reload find they tell themselves.
-pub async fn announce(door: &Door, shutdown: impl Future<Output = ()>) {
-    let mut told = Told::now(door.tokens());
+impl Ends for Tokens {
+    fn outlooks(&self, now: Timestamp) -> Vec<Outlook> {
+        self.iter().map(|token| token.outlook(now)).collect()
+    }
+
+    fn announcements(&self, now: Timestamp) -> Vec<String> {
+        self.iter().filter_map(|token| token.announcement(now)).collect()
+    }
+}
+
+/// Tells of tokens and of a certificate that end, in the log, until `shutdown`. What the start and each reload find they
+/// tell themselves.
+pub async fn announce(door: &Door, tls: Option<&Tls>, shutdown: impl Future<Output = ()>) {
+    let certificate = |tls: &Tls| Arc::clone(&tls.identity().certificate);
+    let mut of_tokens = Told::now(door.tokens());
+    let mut of_certificate = tls.map(|tls| (tls, Told::now(certificate(tls))));
     let work = async {
         loop {
             sleep(LOOK).await;
-            for announcement in told.due(&door.tokens(), Timestamp::now(), Instant::now()) {
+            let (now, at) = (Timestamp::now(), Instant::now());
+            for announcement in of_tokens.due(&door.tokens(), now, at) {
                 warn!(hint = REMEDY, "{announcement}");
+            }
+            let Some((tls, told)) = &mut of_certificate else { continue };
+            for announcement in told.due(&certificate(tls), now, at) {
+                warn!(hint = RENEW, "{announcement}");
             }
         }
     };
@@ -126,33 +161,29 @@ pub async fn announce(door: &Door, shutdown: impl Future<Output = ()>) {
 }
 
 /// What has been told, and when.
-struct Told {
-    tokens: Arc<Tokens>,
+struct Told<T> {
+    of: Arc<T>,
     outlooks: Vec<Outlook>,
     at: Instant,
 }
 
-impl Told {
-    fn now(tokens: Arc<Tokens>) -> Self {
-        let outlooks = outlooks(&tokens, Timestamp::now());
-        Self { tokens, outlooks, at: Instant::now() }
+impl<T: Ends> Told<T> {
+    fn now(of: Arc<T>) -> Self {
+        let outlooks = of.outlooks(Timestamp::now());
+        Self { of, outlooks, at: Instant::now() }
     }
 
-    /// What is to be told at this moment: all of it once a day, and whenever one of the tokens stands otherwise.
-    fn due(&mut self, tokens: &Arc<Tokens>, now: Timestamp, at: Instant) -> Vec<String> {
-        let outlooks = outlooks(tokens, now);
-        let has_reloaded = !Arc::ptr_eq(&self.tokens, tokens);
+    /// What is to be told at this moment: all of it once a day, and whenever one of them stands otherwise.
+    fn due(&mut self, of: &Arc<T>, now: Timestamp, at: Instant) -> Vec<String> {
+        let outlooks = of.outlooks(now);
+        let has_reloaded = !Arc::ptr_eq(&self.of, of);
         let is_due = outlooks != self.outlooks || at >= self.at + DAY;
         if !has_reloaded && !is_due {
             return Vec::new();
         }
-        *self = Self { tokens: Arc::clone(tokens), outlooks, at };
-        if has_reloaded { Vec::new() } else { tokens.announcements(now) }
+        *self = Self { of: Arc::clone(of), outlooks, at };
+        if has_reloaded { Vec::new() } else { of.announcements(now) }
     }
-}
-
-fn outlooks(tokens: &Tokens, now: Timestamp) -> Vec<Outlook> {
-    tokens.iter().map(|token| token.outlook(now)).collect()
 }
 
 #[cfg(test)]
@@ -258,8 +289,7 @@ mod tests {
     fn the_log_hears_of_it_once_a_day_and_when_it_happens() {
         let first = Arc::new(tokens(&[("a", Some("2027-01-15T00:00:00Z")), ("b", None)]));
         let start = Instant::now();
-        let mut told =
-            Told { outlooks: outlooks(&first, at("2027-01-01")), tokens: Arc::clone(&first), at: start };
+        let mut told = Told { outlooks: first.outlooks(at("2027-01-01")), of: Arc::clone(&first), at: start };
         let hour = Duration::from_secs(60 * 60);
         let mut due = |tokens, now, hours| told.due(tokens, at(now), start + hour * hours);
         assert_eq!(due(&first, "2027-01-02T20:00:00Z", 20), Vec::<String>::new());

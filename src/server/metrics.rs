@@ -9,6 +9,7 @@ use crate::meter::Histogram;
 use crate::server::auth::Count;
 use crate::server::readiness::{Look, Readiness, STATES};
 use crate::server::reloads::Tally;
+use crate::server::tls::Tls;
 use crate::server::tokens::Tokens;
 use crate::server::traffic::Traffic;
 
@@ -17,7 +18,7 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// Everything there is to tell.
 pub(super) fn render(
     look: &Look,
-    Readiness { reloads, door, witness, .. }: &Readiness,
+    Readiness { reloads, door, witness, tls, .. }: &Readiness,
     mapping: &InForce,
     grants: Option<(u32, u32, i64)>,
 ) -> String {
@@ -31,6 +32,9 @@ pub(super) fn render(
     page.sample("mapping_info", &[("file", &mapping.file), ("digest", &mapping.digest)], 1);
     page.tokens(&door.tokens());
     page.failures(&door.count);
+    if let Some(tls) = tls {
+        page.tls(tls);
+    }
     page.grants(grants);
     page.0
 }
@@ -123,6 +127,16 @@ impl Page {
         for (name, end) in ends {
             self.sample("token_expiry_timestamp_seconds", &[("name", name)], end.as_second());
         }
+    }
+
+    fn tls(&mut self, tls: &Tls) {
+        let help = "When the certificate that is shown expires, in seconds since 1970.";
+        self.family("certificate_expiry_timestamp_seconds", Kind::Gauge, help);
+        let end = tls.identity().certificate.ends;
+        self.sample("certificate_expiry_timestamp_seconds", &[], end.as_second());
+        let help = "Connections on which TLS was not agreed upon, or not in time.";
+        self.family("failed_tls_handshakes_total", Kind::Counter, help);
+        self.sample("failed_tls_handshakes_total", &[], tls.failed.load(Ordering::Relaxed));
     }
 
     fn failures(&mut self, count: &Count) {

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod auth;
 mod bulk;
+pub mod certificate;
 pub mod connection;
 pub mod expiry;
 mod failures;
@@ -22,6 +23,7 @@ pub mod route;
 mod search;
 pub mod seats;
 pub mod source;
+pub mod tls;
 pub mod tokens;
 mod traffic;
 pub mod witness;
@@ -61,6 +63,7 @@ use crate::server::request::RequestId;
 use crate::server::route::{Kind, NoRoute, Operation, route};
 use crate::server::seats::{Seat, Seats};
 use crate::server::source::Source;
+use crate::server::tls::Tls;
 use crate::server::witness::Witness;
 
 /// The bridge gives up on Ziflow this long before the request's deadline, to have time for the answer.
@@ -72,6 +75,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Whether a proxy on another machine does TLS.
     pub plain_http_behind_proxy: bool,
+    /// None: plain HTTP.
+    pub tls: Option<Arc<Tls>>,
     pub base_path: String,
     /// Where Entra reaches the bridge, without the base path; none: where it listens.
     pub public_url: Option<String>,
@@ -115,9 +120,14 @@ impl Limits {
 }
 
 impl Settings {
+    /// What is spoken where it listens.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// What Entra is given as the Tenant URL, and the beginning of every location.
     pub fn tenant_url(&self, bound: SocketAddr) -> String {
-        self.public_tenant_url().unwrap_or_else(|| format!("http://{bound}{}", self.base_path))
+        self.public_tenant_url().unwrap_or_else(|| format!("{}://{bound}{}", self.scheme(), self.base_path))
     }
 
     /// The same, if it does not rest on where the bridge listens.
@@ -128,13 +138,13 @@ impl Settings {
     /// Whether requests may be taken at this address; else what is wrong with it, and the remedy. A socket that systemd
     /// has made is judged at the start, when its address is known.
     pub fn may_listen_on(&self, address: SocketAddr) -> Result<(), Unfit> {
-        if address.ip().is_loopback() || self.plain_http_behind_proxy {
+        if address.ip().is_loopback() || self.plain_http_behind_proxy || self.tls.is_some() {
             return Ok(());
         }
         Err((
             format!("`{address}` can be reached from the network, and the bridge speaks plain HTTP there"),
-            "listen on 127.0.0.1 behind a proxy that does TLS, or set server.plain_http_behind_proxy: true if \
-             such a proxy is on another machine",
+            "name a certificate in server.tls, or listen on 127.0.0.1 behind a proxy that does TLS, or set \
+             server.plain_http_behind_proxy: true if such a proxy is on another machine",
         ))
     }
 }
@@ -185,7 +195,12 @@ pub async fn run(
         let (server, stopped) = (Arc::clone(&server), stop.subscribe());
         drop(tokio::spawn(async move {
             let answer = |request| server.answer(request, source, &seat);
-            connection::serve(stream, &seat, bounds, stopped, answer).await;
+            let Some(tls) = &server.settings.tls else {
+                return connection::serve(stream, &seat, bounds, stopped, answer).await;
+            };
+            if let Some(stream) = tls.agree(stream, &seat, stopped.clone()).await {
+                connection::serve(stream, &seat, bounds, stopped, answer).await;
+            }
         }));
     }
     drop(accepting);

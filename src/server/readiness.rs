@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::bridge::{Bridge, Component, Health};
 use crate::server::auth::Door;
 use crate::server::reloads::Reloads;
+use crate::server::tls::Tls;
 use crate::server::witness::Witness;
 
 /// The words for how a part is. Only `failing` makes the bridge not ready: with a stale mapping Entra is served well, and
@@ -22,6 +23,8 @@ pub struct Readiness {
     pub(super) reloads: Arc<Reloads>,
     pub(super) door: Arc<Door>,
     pub(super) witness: Arc<Witness>,
+    /// None: plain HTTP.
+    pub(super) tls: Option<Arc<Tls>>,
     since: Mutex<HashMap<&'static str, (&'static str, String)>>,
 }
 
@@ -42,13 +45,21 @@ pub(super) struct Part {
 }
 
 impl Readiness {
-    pub fn new(bridge: Arc<Bridge>, reloads: Arc<Reloads>, door: Arc<Door>, witness: Arc<Witness>) -> Self {
-        Self { bridge, reloads, door, witness, since: Mutex::default() }
+    pub fn new(
+        bridge: Arc<Bridge>,
+        reloads: Arc<Reloads>,
+        door: Arc<Door>,
+        witness: Arc<Witness>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
+        Self { bridge, reloads, door, witness, tls, since: Mutex::default() }
     }
 
     pub(super) async fn look(&self) -> Look {
         let mut parts = self.bridge.health().await;
-        parts.push(self.door.tokens().health(jiff::Timestamp::now()));
+        let now = jiff::Timestamp::now();
+        parts.push(self.door.tokens().health(now));
+        parts.extend(self.tls.as_ref().map(|tls| tls.health(now)));
         let ready = parts.iter().all(|part| part.state != Health::Failing);
         Look { ready, parts: parts.into_iter().map(|part| self.part(part)).collect() }
     }

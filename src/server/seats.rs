@@ -23,6 +23,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// TLS is being agreed upon.
+    Handshake,
     /// It has never sent anything.
     Silent,
     /// A request has begun to come.
@@ -91,6 +93,11 @@ impl Seat {
             }
             is_due
         });
+    }
+
+    /// Waits until somebody else is to have the place.
+    pub(super) async fn has_to_go(&self) {
+        drop(self.watch().wait_for(|state| state.gives_way).await);
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<State> {

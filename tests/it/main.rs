@@ -44,6 +44,7 @@ mod starters;
 mod storm;
 mod systemd;
 mod tidy;
+mod tls;
 mod tokens;
 mod transcripts;
 mod truth;

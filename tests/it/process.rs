@@ -112,7 +112,7 @@ fn settings_that_cannot_be_used_stop_the_start() {
         (&[("BRIDGE_SERVER__LISTEN", "0.0.0.0:8080")], "can be reached from the network"),
         (&[("BRIDGE_SERVER__PROT", "1")], "unknown variable `BRIDGE_SERVER__PROT`"),
         (&[("BRIDGE_ZIFLOW__BASE_URL", "http://api.ziflow.io/v1")], "use https"),
-        (&[("BRIDGE_SERVER__TLS__CERTIFICATE_FILE", "x")], "unknown variable"),
+        (&[("BRIDGE_SERVER__TLS__CERTIFICATE", "x")], "unknown variable"),
         (&[("BRIDGE_RATE_LIMIT__BURST", "many")], "expected a whole number"),
         (&[("BRIDGE_POLICY__ON_DELETE", "delete")], "policy.new_owner_id"),
     ] {
