@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::bridge::figures::Waiting;
 use crate::bridge::groups::granted;
 use crate::bridge::plan::{Granted, Plan, Refusal, Situation, plan};
 use crate::bridge::record::Event;
@@ -178,11 +179,9 @@ impl Bridge {
         Component::stale("grants", &format!("{told}, the last one: {}", error.unwrap_or_default()))
     }
 
-    /// How many people wait for what their groups grant, how many of them have failed, and for how many seconds the first
-    /// has waited. None when the store cannot tell.
-    pub async fn grants_waiting(&self) -> Option<(u32, u32, i64)> {
-        let Backlog { waiting, failing, oldest, .. } = self.store.grants_backlog().await.ok()?;
-        Some((waiting, failing, age(oldest)))
+    /// Who waits for what their groups grant. None when the store cannot tell.
+    pub async fn grants_waiting(&self) -> Option<Waiting> {
+        self.store.grants_backlog().await.ok().map(Waiting::from)
     }
 }
 
@@ -337,7 +336,7 @@ fn attribute(state: &State, wanted: &BTreeMap<Field, Wanted>, grants: &Grants, g
 }
 
 /// For how many seconds somebody has waited since then.
-fn age(since: Option<i64>) -> i64 {
+pub(super) fn age(since: Option<i64>) -> i64 {
     since.map_or(0, |since| seconds() - since)
 }
 

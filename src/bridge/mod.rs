@@ -9,6 +9,7 @@ pub mod brake;
 mod create;
 pub mod drift;
 pub mod error;
+pub mod figures;
 mod find;
 pub mod grants;
 pub mod groups;
@@ -194,6 +195,8 @@ pub enum Health {
     Unknown,
     /// What it has done is not what it should be by now.
     Stale,
+    /// If it goes on like this, others will stop it.
+    AtRisk,
     Tripped,
     Failing,
 }

@@ -86,8 +86,8 @@ impl Stage {
     pub(super) async fn settled(&self) {
         let tried = async {
             loop {
-                let (waiting, failing, _) = self.bridge.grants_waiting().await.unwrap_or_default();
-                if waiting == failing {
+                let queue = self.bridge.grants_waiting().await.unwrap_or_default();
+                if queue.waiting == queue.failing {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;

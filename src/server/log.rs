@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::bridge::Calls;
 use crate::scim::error::Error;
+use crate::server::forecast::Object;
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
 use crate::server::source::Source;
@@ -40,6 +41,8 @@ pub(super) struct Line {
     pub(super) id: Option<String>,
     pub(super) source: Source,
     pub(super) client: Option<String>,
+    /// For the forecast: whom it is about.
+    pub(super) object: Option<Object>,
     /// Whether the log has heard enough of its like.
     pub(super) is_quiet: bool,
     /// Whether the client has been answered, or has given up.
@@ -56,6 +59,7 @@ impl Line {
             id: None,
             source,
             client: None,
+            object: None,
             is_quiet: false,
             is_answered: Arc::default(),
         }
@@ -70,7 +74,7 @@ impl Line {
     pub(super) fn write_gone(&self) {
         let Self { request_id, operation, client, .. } = self;
         let (method, ms) = (self.method(), self.ms());
-        warn!(%request_id, method, operation, client, ms, "the client went away before it was answered");
+        warn!(operation, client, ms, method, %request_id, "the client went away before it was answered");
     }
 
     pub(super) fn write(&self, done: &Done) {

@@ -1,209 +1,172 @@
-//! `/metrics`: the numbers of the service in Prometheus' text format (version 0.0.4). What is counted is counted by
-//! the room that counts; here it is only written down, at the moment somebody asks.
+//! `/metrics`: the numbers of the service. What is counted is counted by the room that counts; here it is only written
+//! down, at the moment somebody asks.
 
-use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
-use crate::bridge::in_force::InForce;
-use crate::meter::Histogram;
+use crate::bridge::figures::{Brake, Figures, Waiting};
 use crate::server::auth::Count;
+use crate::server::exposition::Page;
+use crate::server::forecast::Share;
 use crate::server::readiness::{Look, Readiness, STATES};
 use crate::server::reloads::Tally;
 use crate::server::tls::Tls;
 use crate::server::tokens::Tokens;
 use crate::server::traffic::Traffic;
-
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use crate::server::upstream_metrics;
+use crate::server::{process, seats};
 
 /// Everything there is to tell.
-pub(super) fn render(
-    look: &Look,
-    Readiness { reloads, door, witness, tls, .. }: &Readiness,
-    mapping: &InForce,
-    grants: Option<(u32, u32, i64)>,
-) -> String {
+pub(super) async fn render(readiness: &Readiness) -> String {
+    let Readiness { bridge, reloads, door, witness, tls: own_tls, .. } = readiness;
+    let look = readiness.look().await;
+    let figures = bridge.figures().await;
+    let mapping = bridge.mapping_in_force();
     let mut page = Page::default();
-    page.family("build_info", Kind::Gauge, "The version that runs.");
-    page.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    page.readiness(look);
-    page.requests(&witness.traffic);
-    page.reloads(&reloads.tally());
-    page.family("mapping_info", Kind::Gauge, "The mapping in force.");
-    page.sample("mapping_info", &[("file", &mapping.file), ("digest", &mapping.digest)], 1);
-    page.tokens(&door.tokens());
-    page.failures(&door.count);
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    page.gauge("build_info", "The version that runs.").sample(&version, 1);
+    ready(&mut page, &look);
+    requests(&mut page, &witness.traffic);
+    forecast(&mut page, witness.forecast.share());
+    if let Some(seats) = witness.seats.get() {
+        connections(&mut page, seats.figures());
+    }
+    failures(&mut page, &door.count);
+    tokens(&mut page, &door.tokens());
+    tls(&mut page, own_tls.as_deref());
+    upstream_metrics::render(&mut page, &figures.upstream);
+    store(&mut page, &figures);
+    brake(&mut page, figures.brake);
+    grants(&mut page, figures.grants);
+    reloaded(&mut page, &reloads.tally());
+    let labels = [("file", &*mapping.file), ("digest", &*mapping.digest)];
+    page.gauge("mapping_info", "The mapping in force.").sample(&labels, 1);
+    process::render(&mut page, witness.started);
+    page.into_text()
+}
+
+fn ready(page: &mut Page, look: &Look) {
+    let help = "Whether Entra can be served (1) or not (0), as /readyz says.";
+    page.gauge("ready", help).value(u8::from(look.ready));
+    let help = "How each part is: 1 for the state it is in, 0 for the others.";
+    let mut family = page.gauge("part_state", help);
+    for part in &look.parts {
+        for state in STATES {
+            family.sample(&[("part", part.name), ("state", state)], u8::from(state == part.state));
+        }
+    }
+}
+
+fn requests(page: &mut Page, traffic: &Traffic) {
+    let operations = traffic.so_far();
+    let help = "Requests, by operation and by the status that they were answered with; aborted: the client went away.";
+    let mut family = page.counter("requests_total", help);
+    for (operation, requests) in &operations {
+        for (status, count) in &requests.answered {
+            let status = status.as_ref().map_or("aborted", |status| status.as_str());
+            family.sample(&[("operation", operation), ("status", status)], count);
+        }
+    }
+    let help = "How long requests took from their header to their answer, all waits included.";
+    let mut family = page.histogram("request_duration_seconds", help);
+    for (operation, requests) in &operations {
+        family.buckets(&[("operation", operation)], &requests.durations);
+    }
+}
+
+fn forecast(page: &mut Page, share: Share) {
+    let help = "People and groups that were asked for within the last 40 to 80 minutes, one or two cycles of Entra's.";
+    page.gauge("entra_objects", help).value(share.objects);
+    let help = "Of these, those of whom the last that was to be done has failed.";
+    page.gauge("entra_objects_failed", help).value(share.failed);
+    let help = "Their share. Entra puts a job into quarantine above 0.4, once it has seen 5,000 failures.";
+    page.gauge("entra_objects_failed_ratio", help).value(share.ratio());
+}
+
+fn connections(page: &mut Page, seats: seats::Figures) {
+    page.gauge("connections_open", "Connections of clients at this moment.").value(seats.open);
+    let help = "So many there may be (server.max_connections).";
+    page.gauge("connections_limit", help).value(seats.most);
+    let help = "Connections that clients have opened.";
+    page.counter("connections_total", help).value(seats.seated);
+    let help = "Connections that were closed at once, because their source had too many.";
+    page.counter("connections_refused_total", help).value(seats.refused);
+}
+
+fn failures(page: &mut Page, count: &Count) {
+    let help = "Requests without a right credential, by how they were answered.";
+    let mut family = page.counter("failed_authentications_total", help);
+    for (status, count) in [("401", &count.refused), ("429", &count.braked)] {
+        family.sample(&[("status", status)], count.load(Ordering::Relaxed));
+    }
+}
+
+fn tokens(page: &mut Page, tokens: &Tokens) {
+    let help = "When a token expires, in seconds since 1970; only of tokens that do.";
+    let mut family = page.gauge("token_expiry_timestamp_seconds", help);
+    for token in tokens.iter() {
+        if let Some(end) = token.expires {
+            family.sample(&[("name", &token.name)], end.as_second());
+        }
+    }
+}
+
+fn tls(page: &mut Page, tls: Option<&Tls>) {
+    let help = "When the certificate that is shown expires, in seconds since 1970; only with TLS of the bridge's own.";
+    let mut family = page.gauge("certificate_expiry_timestamp_seconds", help);
     if let Some(tls) = tls {
-        page.tls(tls);
+        family.sample(&[], tls.identity().certificate.ends.as_second());
     }
-    page.grants(grants);
-    page.0
+    let help = "Connections on which TLS was not agreed upon, or not in time.";
+    let failed = tls.map_or(0, |tls| tls.failed.load(Ordering::Relaxed));
+    page.counter("failed_tls_handshakes_total", help).value(failed);
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
+/// What cannot be read is left out: a zero would say that nothing is there.
+fn store(page: &mut Page, figures: &Figures) {
+    if let Some(sizes) = figures.store {
+        for (name, help, value) in [
+            ("store_people", "People in the store.", sizes.people),
+            ("store_groups", "Groups in the store.", sizes.groups),
+            (
+                "store_tombstones",
+                "People deleted through the bridge, whom Ziflow still holds.",
+                sizes.tombstones,
+            ),
+            ("store_open_intents", "Creates whose outcome is not settled.", sizes.intents),
+        ] {
+            page.gauge(name, help).value(value);
+        }
+        let help = "The store's file and its journal; 0 in memory.";
+        page.gauge("store_file_bytes", help).value(sizes.file_bytes);
+    }
+    let help = "How often the store could not do what was asked of it.";
+    page.counter("store_failures_total", help).value(figures.store_failures);
 }
 
-/// The text so far.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn readiness(&mut self, look: &Look) {
-        self.family("ready", Kind::Gauge, "Whether Entra can be served (1) or not (0), as /readyz says.");
-        self.sample("ready", &[], u8::from(look.ready));
-        self.family(
-            "part_state",
-            Kind::Gauge,
-            "How each part is: 1 for the state it is in, 0 for the others.",
-        );
-        for part in &look.parts {
-            for state in STATES {
-                self.sample(
-                    "part_state",
-                    &[("part", part.name), ("state", state)],
-                    u8::from(state == part.state),
-                );
-            }
-        }
-    }
-
-    fn requests(&mut self, traffic: &Traffic) {
-        let operations = traffic.so_far();
-        let help = "Requests, by operation and by the status that they were answered with.";
-        self.family("requests_total", Kind::Counter, help);
-        for (operation, requests) in &operations {
-            for (status, count) in &requests.answered {
-                let status = status.as_ref().map_or("aborted", |status| status.as_str());
-                self.sample("requests_total", &[("operation", operation), ("status", status)], count);
-            }
-        }
-        let help = "How long requests took from their header to their answer, all waits included.";
-        self.family("request_duration_seconds", Kind::Histogram, help);
-        for (operation, requests) in &operations {
-            self.histogram("request_duration_seconds", &[("operation", operation)], &requests.durations);
-        }
-    }
-
-    fn reloads(&mut self, tally: &Tally) {
-        self.family(
-            "reloads_total",
-            Kind::Counter,
-            "Reloads of settings or mapping, by what became of them.",
-        );
-        self.sample("reloads_total", &[("result", "ok")], tally.succeeded);
-        self.sample("reloads_total", &[("result", "refused")], tally.refused);
-        let help = "Whether what was last to be loaded is in force (1), or was refused (0).";
-        self.family("last_reload_success", Kind::Gauge, help);
-        self.sample("last_reload_success", &[], u8::from(tally.refusal.is_none()));
-        let help = "When something was last loaded, the start included, in seconds since 1970.";
-        self.family("last_reload_success_timestamp_seconds", Kind::Gauge, help);
-        self.sample("last_reload_success_timestamp_seconds", &[], tally.last_success.as_second());
-    }
-
-    /// What cannot be read is left out: a zero would say that all is done.
-    fn grants(&mut self, grants: Option<(u32, u32, i64)>) {
-        let Some((waiting, failing, oldest_secs)) = grants else { return };
-        let gauges = [
-            ("grants_waiting", "People who wait for what their groups grant.", i64::from(waiting)),
-            ("grants_failing", "Of these, those for whom it has failed at least once.", i64::from(failing)),
-            ("grants_oldest_seconds", "For how long the one has waited who has waited longest.", oldest_secs),
-        ];
-        for (name, help, value) in gauges {
-            self.family(name, Kind::Gauge, help);
-            self.sample(name, &[], value);
-        }
-    }
-
-    fn tokens(&mut self, tokens: &Tokens) {
-        let ends: Vec<_> = tokens.iter().filter_map(|token| Some((&*token.name, token.expires?))).collect();
-        if ends.is_empty() {
-            return;
-        }
-        let help = "When a token expires, in seconds since 1970; only of tokens that do.";
-        self.family("token_expiry_timestamp_seconds", Kind::Gauge, help);
-        for (name, end) in ends {
-            self.sample("token_expiry_timestamp_seconds", &[("name", name)], end.as_second());
-        }
-    }
-
-    fn tls(&mut self, tls: &Tls) {
-        let help = "When the certificate that is shown expires, in seconds since 1970.";
-        self.family("certificate_expiry_timestamp_seconds", Kind::Gauge, help);
-        let end = tls.identity().certificate.ends;
-        self.sample("certificate_expiry_timestamp_seconds", &[], end.as_second());
-        let help = "Connections on which TLS was not agreed upon, or not in time.";
-        self.family("failed_tls_handshakes_total", Kind::Counter, help);
-        self.sample("failed_tls_handshakes_total", &[], tls.failed.load(Ordering::Relaxed));
-    }
-
-    fn failures(&mut self, count: &Count) {
-        let help = "Requests without a right credential, by how they were answered.";
-        self.family("failed_authentications_total", Kind::Counter, help);
-        for (status, count) in [("401", &count.refused), ("429", &count.braked)] {
-            self.sample("failed_authentications_total", &[("status", status)], count.load(Ordering::Relaxed));
-        }
-    }
-
-    /// The head of a family; its samples follow.
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
-        self.add(format_args!(
-            "# HELP ziflow_scim_bridge_{name} {help}\n# TYPE ziflow_scim_bridge_{name} {kind}\n"
-        ));
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<_> =
-            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.add(format_args!("ziflow_scim_bridge_{name}{labels} {value}\n"));
-    }
-
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
-        let bucket = format!("{name}_bucket");
-        let up_to = |page: &mut Self, end: &str, count| {
-            page.sample(&bucket, &[labels, &[("le", end)]].concat(), count);
-        };
-        for (end, count) in histogram.up_to() {
-            up_to(self, &end.to_string(), count);
-        }
-        up_to(self, "+Inf", histogram.count());
-        self.sample(&format!("{name}_sum"), labels, histogram.sum().as_secs_f64());
-        self.sample(&format!("{name}_count"), labels, histogram.count());
-    }
-
-    fn add(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        self.0.write_fmt(text).unwrap_or_default();
-    }
+fn brake(page: &mut Page, brake: Option<Brake>) {
+    let Some(Brake { is_tripped, taken, most }) = brake else { return };
+    let help = "Whether the brake on mass disabling has tripped (1) or not (0).";
+    page.gauge("brake_tripped", help).value(u8::from(is_tripped));
+    let help = "People who have lost their access within the last hour.";
+    page.gauge("brake_deactivations", help).value(taken);
+    let help = "So many may lose it within an hour; 0: any number.";
+    page.gauge("brake_deactivations_limit", help).value(most);
 }
 
-/// The three characters that a label's value cannot hold as they are.
-fn escaped(value: &str) -> String {
-    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+fn grants(page: &mut Page, grants: Option<Waiting>) {
+    let Some(Waiting { waiting, failing, oldest_secs }) = grants else { return };
+    page.gauge("grants_waiting", "People who wait for what their groups grant.").value(waiting);
+    page.gauge("grants_failing", "Of these, those for whom it has failed at least once.").value(failing);
+    let help = "For how long the one has waited who has waited longest.";
+    page.gauge("grants_oldest_seconds", help).value(oldest_secs);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_family_reads_as_prometheus_wants_it() {
-        let mut page = Page::default();
-        page.family("x_total", Kind::Counter, "How often.");
-        page.sample("x_total", &[("file", "C:\\a \"b\"\nc"), ("result", "ok")], 7);
-        page.sample("x_total", &[], 0);
-        assert_eq!(
-            page.0,
-            "# HELP ziflow_scim_bridge_x_total How often.\n# TYPE ziflow_scim_bridge_x_total counter\n\
-             ziflow_scim_bridge_x_total{file=\"C:\\\\a \\\"b\\\"\\nc\",result=\"ok\"} 7\nziflow_scim_bridge_x_total 0\n"
-        );
-    }
+fn reloaded(page: &mut Page, tally: &Tally) {
+    let mut family = page.counter("reloads_total", "Reloads of settings or mapping, by what became of them.");
+    family.sample(&[("result", "ok")], tally.succeeded);
+    family.sample(&[("result", "refused")], tally.refused);
+    let help = "Whether what was last to be loaded is in force (1), or was refused (0).";
+    page.gauge("last_reload_success", help).value(u8::from(tally.refusal.is_none()));
+    let help = "When something was last loaded, the start included, in seconds since 1970.";
+    page.gauge("last_reload_success_timestamp_seconds", help).value(tally.last_success.as_second());
 }

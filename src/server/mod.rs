@@ -7,13 +7,16 @@ mod bulk;
 pub mod certificate;
 pub mod connection;
 pub mod expiry;
+mod exposition;
 mod failures;
+mod forecast;
 pub mod json;
 pub mod listen;
 mod log;
 mod metrics;
 pub mod minted;
 mod noticed;
+mod process;
 pub mod readiness;
 pub mod reloads;
 pub mod reply;
@@ -26,6 +29,7 @@ pub mod source;
 pub mod tls;
 pub mod tokens;
 mod traffic;
+mod upstream_metrics;
 pub mod witness;
 
 use std::convert::Infallible;
@@ -177,6 +181,7 @@ pub async fn run(
     let grace = Duration::from_secs(settings.limits.shutdown_grace_secs);
     let limits = &settings.limits;
     let seats = Seats::new("server", limits.max_connections, limits.max_connections_per_source);
+    witness.seats.set(Arc::clone(&seats)).unwrap_or_default();
     let (bounds, in_flight) = (limits.bounds(), Arc::new(Semaphore::new(limits.max_requests_in_flight)));
     let server = Arc::new(Server { bridge, door, witness, settings, tenant_url, in_flight, writing });
     let (stop, _) = watch::channel(());
@@ -358,6 +363,7 @@ impl Server {
             Done { reply: Reply::no_route(&no_route, &request_id), calls: Calls::default(), reason }
         })?;
         line.id = operation.id().map(str::to_owned);
+        line.object = self.witness.forecast.object(&operation, &Value::Null);
         let conditions = request::conditions(&head.headers).map_err(|error| told(&error))?;
         let body = if operation.takes_body() {
             let limits = &self.settings.limits;
@@ -367,6 +373,8 @@ impl Server {
         } else {
             Value::Null
         };
+        // Whom a create is about stands in its body.
+        line.object = self.witness.forecast.object(&operation, &body);
         Ok(Work { operation, body, conditions, _turn: turn })
     }
 

@@ -14,7 +14,7 @@ use crate::server::witness::Witness;
 
 /// The words for how a part is. Only `failing` makes the bridge not ready: with a stale mapping Entra is served well, and
 /// with a tripped brake all is done but what the brake is there for.
-pub(super) const STATES: [&str; 5] = ["ok", "unknown", "stale", "tripped", "failing"];
+pub(super) const STATES: [&str; 6] = ["ok", "unknown", "stale", "at_risk", "tripped", "failing"];
 
 /// What readiness is made of.
 #[derive(Debug)]
@@ -60,6 +60,7 @@ impl Readiness {
         let now = jiff::Timestamp::now();
         parts.push(self.door.tokens().health(now));
         parts.extend(self.tls.as_ref().map(|tls| tls.health(now)));
+        parts.push(self.witness.forecast.share().health());
         let ready = parts.iter().all(|part| part.state != Health::Failing);
         Look { ready, parts: parts.into_iter().map(|part| self.part(part)).collect() }
     }
@@ -106,6 +107,7 @@ fn word(state: Health) -> &'static str {
         Health::Fine => "ok",
         Health::Unknown => "unknown",
         Health::Stale => "stale",
+        Health::AtRisk => "at_risk",
         Health::Tripped => "tripped",
         Health::Failing => "failing",
     }

@@ -63,6 +63,17 @@ impl Reply {
         if known { Self { status: StatusCode::NOT_MODIFIED, body: None, ..reply } } else { reply }
     }
 
+    /// The id of the one resource that it shows or has found.
+    pub(super) fn subject(&self) -> Option<&str> {
+        let body = self.body.as_ref()?;
+        let resource = match body.get("Resources").and_then(Value::as_array).map(Vec::as_slice) {
+            Some([one]) => one,
+            Some(_) => return None,
+            None => body,
+        };
+        resource.get("id")?.as_str()
+    }
+
     pub fn status(&self) -> StatusCode {
         self.status
     }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -121,6 +122,24 @@ pub struct Seats {
     most_per_source: usize,
     taken: Mutex<Taken>,
     freed: Notify,
+    counted: Counted,
+}
+
+/// What has become so far of those who wanted a place.
+#[derive(Debug, Default)]
+struct Counted {
+    seated: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// The numbers of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) open: usize,
+    pub(super) most: usize,
+    /// How many have had a place so far, and how many were refused one because of their source.
+    pub(super) seated: u64,
+    pub(super) refused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -153,7 +172,14 @@ enum Outcome {
 
 impl Seats {
     pub fn new(section: &'static str, most: usize, most_per_source: usize) -> Arc<Self> {
-        Arc::new(Self { section, most, most_per_source, taken: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self {
+            section,
+            most,
+            most_per_source,
+            taken: Mutex::default(),
+            freed: Notify::new(),
+            counted: Counted::default(),
+        })
     }
 
     /// A place, as soon as there is one; none when `source` has enough of them. Without a source it is counted in total
@@ -161,8 +187,14 @@ impl Seats {
     pub async fn seat(self: &Arc<Self>, source: Option<IpAddr>) -> Option<Seat> {
         loop {
             match self.try_seat(source) {
-                Outcome::Seated(seat) => return Some(seat),
-                Outcome::Refused => return None,
+                Outcome::Seated(seat) => {
+                    self.counted.seated.fetch_add(1, Ordering::Relaxed);
+                    return Some(seat);
+                }
+                Outcome::Refused => {
+                    self.counted.refused.fetch_add(1, Ordering::Relaxed);
+                    return None;
+                }
                 // In both cases it is looked again.
                 Outcome::Full => timeout(LOOK, self.freed.notified()).await.unwrap_or_default(),
             }
@@ -172,6 +204,16 @@ impl Seats {
     /// Lets one go who asks for nothing: there are more connections than this process may have.
     pub fn make_room(&self) {
         self.lock().let_one_go(|_| true);
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            open: self.taken(),
+            most: self.most,
+            seated: count(&self.counted.seated),
+            refused: count(&self.counted.refused),
+        }
     }
 
     /// How many there are.

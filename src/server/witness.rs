@@ -1,10 +1,16 @@
 //! What the service has seen of those who ask: every finished request leaves its trace here, and whoever watches reads
 //! it.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::bridge::pulse::Pulse;
+use crate::server::forecast::Forecast;
 use crate::server::log::{Done, Line};
+use crate::server::reply::Reply;
+use crate::server::seats::Seats;
 use crate::server::traffic::Traffic;
 
 /// No round of the loop that accepts connections takes longer.
@@ -13,14 +19,23 @@ const LONGEST_ROUND: Duration = Duration::from_secs(15);
 /// One for the whole process.
 #[derive(Debug)]
 pub struct Witness {
+    pub(super) started: Timestamp,
     pub(super) traffic: Traffic,
+    pub(super) forecast: Forecast,
+    /// The connections, once there may be some.
+    pub(super) seats: OnceLock<Arc<Seats>>,
     accepting: Pulse,
 }
 
 impl Default for Witness {
     fn default() -> Self {
-        let accepting = Pulse::new("accepting connections", LONGEST_ROUND);
-        Self { traffic: Traffic::default(), accepting }
+        Self {
+            started: Timestamp::now(),
+            traffic: Traffic::default(),
+            forecast: Forecast::default(),
+            seats: OnceLock::new(),
+            accepting: Pulse::new("accepting connections", LONGEST_ROUND),
+        }
     }
 }
 
@@ -35,8 +50,11 @@ impl Witness {
     pub(super) fn note(&self, line: &Line, done: Option<&Done>) -> bool {
         let is_first = line.answer();
         if is_first {
-            let status = done.map(|done| done.reply.status());
-            self.traffic.note(line.operation, status, line.start.elapsed());
+            let reply = done.map(|done| &done.reply);
+            self.traffic.note(line.operation, reply.map(Reply::status), line.start.elapsed());
+            if let Some(object) = line.object {
+                self.forecast.note(object, reply);
+            }
         }
         is_first
     }

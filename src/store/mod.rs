@@ -5,6 +5,7 @@
 //! The store keeps texts and JSON and knows neither SCIM nor Ziflow. It is one SQLite file, or memory.
 
 pub mod groups;
+mod sizes;
 mod sqlite;
 
 use std::fmt;
@@ -14,7 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 
-use crate::store::groups::{Backlog, Due, Edit, Group};
+use crate::store::groups::{Due, Edit, Group};
+use crate::store::sizes::Counted;
+pub use crate::store::sizes::Sizes;
 
 /// A person as Entra last wrote them.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +131,7 @@ impl From<serde_json::Error> for Error {
 #[derive(Clone, Debug)]
 pub struct Store {
     open: Arc<Mutex<sqlite::Open>>,
+    counted: Arc<Counted>,
 }
 
 impl Store {
@@ -149,7 +153,7 @@ impl Store {
     }
 
     fn of(open: sqlite::Open) -> Self {
-        Self { open: Arc::new(Mutex::new(open)) }
+        Self { open: Arc::new(Mutex::new(open)), counted: Arc::default() }
     }
 
     /// Whether the store still answers.
@@ -331,11 +335,6 @@ impl Store {
         self.run(move |connection| groups::postpone(connection, &due, until, error.as_deref())).await
     }
 
-    /// How much there is to apply.
-    pub async fn grants_backlog(&self) -> Result<Backlog, Error> {
-        self.run(|connection| groups::backlog(connection)).await
-    }
-
     /// The ids of those who wait for it, with what went wrong.
     pub async fn grants_waiting(&self) -> Result<Vec<(String, Option<String>)>, Error> {
         self.run(|connection| groups::waiting(connection)).await
@@ -380,6 +379,10 @@ impl Store {
         let done = tokio::task::spawn_blocking(move || {
             work(&mut open.lock().unwrap_or_else(PoisonError::into_inner).connection)
         });
-        done.await.map_err(|error| Error(error.to_string()))?
+        let done = done.await.map_err(|error| Error(error.to_string())).flatten();
+        if done.is_err() {
+            self.counted.note_failure();
+        }
+        done
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::ziflow::error::Error;
+use crate::ziflow::figures::Counter;
 
 /// How long calls are held back at first. Each failed test doubles it.
 const FIRST_HOLD: Duration = Duration::from_secs(1);
@@ -21,6 +22,10 @@ pub(super) struct Breaker {
     /// So many failures in a row hold back all calls; none means that they are never held back.
     failures: u32,
     longest_hold: Duration,
+    /// How often calls have come to be held back.
+    pub(super) trips: Counter,
+    /// How many have been.
+    pub(super) held_back: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +59,13 @@ pub(super) struct Trial<'a> {
 
 impl Breaker {
     pub(super) fn new(failures: u32, longest_hold: Duration) -> Self {
-        Self { state: Mutex::default(), failures, longest_hold }
+        Self {
+            state: Mutex::default(),
+            failures,
+            longest_hold,
+            trips: Counter::default(),
+            held_back: Counter::default(),
+        }
     }
 
     /// Whether a call may be tried, or why not.
@@ -62,6 +73,7 @@ impl Breaker {
         let mut state = self.state();
         let Some(open) = &mut state.open else { return Ok(Trial { breaker: self, is_test: false }) };
         if open.until > Instant::now() || open.testing {
+            self.held_back.add_one();
             return Err(held_back(&open.why, open.wait()));
         }
         open.testing = true;
@@ -80,7 +92,10 @@ impl Breaker {
             // Said to a call that was under way with the one that said it first.
             Some(open) if open.until > Instant::now() => return,
             Some(open) => open.hold * 2,
-            None => FIRST_HOLD,
+            None => {
+                self.trips.add_one();
+                FIRST_HOLD
+            }
         };
         state.open = Some(self.held_from_now(why, hold));
     }
@@ -113,6 +128,7 @@ impl Breaker {
                 state.failures += 1;
                 if self.failures > 0 && state.failures >= self.failures {
                     warn!(failures = state.failures, reason = %why, "Ziflow cannot be used: calls are held back");
+                    self.trips.add_one();
                     state.open = Some(self.held_from_now(why, FIRST_HOLD));
                 }
             }
@@ -133,7 +149,10 @@ impl Trial<'_> {
     /// Whether the call may still leave: while it waited for its turn, calls may have come to be held back.
     pub(super) fn may_leave(&self) -> Result<(), Error> {
         match &self.breaker.state().open {
-            Some(open) if !self.is_test => Err(held_back(&open.why, open.wait())),
+            Some(open) if !self.is_test => {
+                self.breaker.held_back.add_one();
+                Err(held_back(&open.why, open.wait()))
+            }
             _ => Ok(()),
         }
     }

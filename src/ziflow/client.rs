@@ -121,6 +121,10 @@ impl Client {
         self.sender.holds_back()
     }
 
+    pub(super) fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
     /// The door that every call leaves through.
     pub fn limit(&self) -> &RateLimit {
         self.sender.limit()

@@ -13,6 +13,7 @@ use crate::ziflow::cache::{ABSENCE_SECS, Cache, Lately};
 use crate::ziflow::client::Client;
 use crate::ziflow::error::Error;
 use crate::ziflow::everyone::{Contradiction, Listing};
+use crate::ziflow::figures::Asked;
 use crate::ziflow::flights::Flights;
 use crate::ziflow::model::User;
 use crate::ziflow::rehearsal;
@@ -45,6 +46,8 @@ pub struct Directory {
     pub(super) listing: Mutex<Listing>,
     /// Whom a walk has looked for in vain, and when.
     pub(super) nowhere: Mutex<HashMap<String, Instant>>,
+    pub(super) asked_for_people: Asked,
+    pub(super) asked_for_everybody: Asked,
 }
 
 impl Directory {
@@ -56,6 +59,8 @@ impl Directory {
             flights: Flights::default(),
             listing: Mutex::new(Listing::None),
             nowhere: Mutex::default(),
+            asked_for_people: Asked::default(),
+            asked_for_everybody: Asked::default(),
         })
     }
 
@@ -295,7 +300,14 @@ impl Directory {
             Some(id) => cache.people.get(id).filter(fresh),
             None => cache.people.values().find(fresh),
         };
+        self.asked_for_people.note(entry.is_some());
         entry.map(|(user, _)| user.clone())
+    }
+
+    /// How many people are kept at this moment.
+    pub(super) fn kept_people(&self) -> usize {
+        let ttl = self.cache_ttl();
+        self.cache().people.values().filter(|(_, since)| since.elapsed() < ttl).count()
     }
 
     /// Keeps what a read has shown, unless something was written meanwhile.

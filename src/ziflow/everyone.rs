@@ -113,19 +113,31 @@ impl Directory {
         Error::Walking { people, trouble: trouble.map(Box::new), retry_after }
     }
 
+    /// How many are kept at this moment.
+    pub(super) fn kept_everybody(&self) -> usize {
+        match &*self.listing() {
+            Listing::Ready { snapshot, used } if used.elapsed() < self.directory_ttl() => snapshot.len(),
+            _ => 0,
+        }
+    }
+
+    /// Who finds a list, or a walk under way, has it at hand.
     fn listing_or_walk(self: &Arc<Self>, known: Option<Vec<Known>>) -> Begun {
         let mut listing = self.listing();
         match &mut *listing {
             Listing::Ready { snapshot, used, .. } if used.elapsed() < self.directory_ttl() => {
                 *used = Instant::now();
+                self.asked_for_everybody.note(true);
                 return Begun::Ready(Arc::clone(snapshot));
             }
             Listing::Walking { done, .. } if done.has_changed().is_ok() => {
+                self.asked_for_everybody.note(true);
                 return Begun::Walking(done.clone());
             }
             Listing::None | Listing::Walking { .. } | Listing::Ready { .. } => {}
         }
         let Some(known) = known else { return Begun::Due };
+        self.asked_for_everybody.note(false);
         let (sender, done) = watch::channel(None);
         let progress = Arc::new(Progress::default());
         *listing =

@@ -9,6 +9,7 @@ pub mod client;
 pub mod directory;
 pub mod error;
 pub mod everyone;
+pub mod figures;
 pub mod findings;
 mod flights;
 pub mod look;

@@ -103,6 +103,17 @@ impl Queue {
         self.lanes.iter().map(BTreeMap::len).sum()
     }
 
+    /// How many stand in each lane.
+    pub(super) fn waiting(&self) -> [(&'static str, usize); 3] {
+        let [begun, people, listing] = &self.lanes;
+        [("begun", begun.len()), ("people", people.len()), ("listing", listing.len())]
+    }
+
+    /// How many calls are under way, and how many may be.
+    pub(super) fn under_way(&self) -> (u32, u32) {
+        (self.under_way, self.most_under_way)
+    }
+
     /// How many would go before somebody who came now.
     pub(super) fn before(&self, lane: Lane) -> usize {
         self.lanes.iter().take(lane.place() + 1).map(BTreeMap::len).sum()

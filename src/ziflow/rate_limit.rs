@@ -18,7 +18,9 @@ use governor::{Quota, RateLimiter};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
+use crate::meter::Histogram;
 use crate::ziflow::error::Error;
+use crate::ziflow::figures::{Counter, Door};
 use crate::ziflow::queue::{Lane, Place, Queue};
 
 /// How often the pace is halved at the most: a sixteenth is slow enough for any limit that can be worked with.
@@ -51,6 +53,8 @@ pub struct RateLimit {
     clock: TokioClock,
     queue: Mutex<Queue>,
     slowdown: Mutex<Slowdown>,
+    counted: Counted,
+    requests_per_second: u32,
     /// Between two calls at the whole pace.
     gap: Duration,
     max_wait: Duration,
@@ -69,6 +73,14 @@ struct Slowdown {
     since: Instant,
     /// When the next one who is sent away will find a place.
     promised: Instant,
+}
+
+/// What has happened at the door so far.
+#[derive(Debug, Default)]
+struct Counted {
+    waits: Mutex<Histogram>,
+    sent_away: Counter,
+    pauses: Counter,
 }
 
 /// The right to make one call; it ends when dropped.
@@ -110,6 +122,8 @@ impl RateLimit {
             clock,
             queue: Mutex::new(Queue::new(settings.in_flight.get(), max_wait)),
             slowdown: Mutex::new(Slowdown { paused_until: None, halvings: 0, since: now, promised: now }),
+            counted: Counted::default(),
+            requests_per_second: settings.requests_per_second.get(),
             gap: whole.replenish_interval(),
             max_wait,
             max_pause: Duration::from_secs(settings.max_pause_secs),
@@ -120,7 +134,16 @@ impl RateLimit {
     /// Waits for the right to make one call, until `deadline`; people wait no longer than `max_wait_secs`. Who could
     /// not leave in time is told so at once, with the time when they could.
     pub async fn enter(self: &Arc<Self>, lane: Lane, deadline: Instant) -> Result<Permit, Error> {
-        let now = Instant::now();
+        let came = Instant::now();
+        let entered = self.wait(lane, deadline, came).await;
+        match &entered {
+            Ok(permit) => lock(&self.counted.waits).note(permit.left - came),
+            Err(_) => self.counted.sent_away.add_one(),
+        }
+        entered
+    }
+
+    async fn wait(self: &Arc<Self>, lane: Lane, deadline: Instant, now: Instant) -> Result<Permit, Error> {
         let end = if lane == Lane::Listing { deadline } else { deadline.min(now + self.max_wait) };
         if let Some(pause) = self.pause_left()
             && now + pause > end
@@ -152,6 +175,9 @@ impl RateLimit {
     /// Lets nobody leave for this long.
     pub fn pause(&self, length: Duration) {
         let until = Instant::now() + length.min(self.max_pause);
+        if self.pause_left().is_none() {
+            self.counted.pauses.add_one();
+        }
         let mut slowdown = self.slowdown();
         slowdown.paused_until = Some(slowdown.paused_until.map_or(until, |before| before.max(until)));
     }
@@ -175,6 +201,25 @@ impl RateLimit {
     /// How many callers stand in the queue.
     pub fn waiting(&self) -> usize {
         self.queue().len()
+    }
+
+    /// How things stand at the door.
+    pub(super) fn figures(&self) -> Door {
+        let (waiting, (in_flight, most_in_flight)) = {
+            let queue = self.queue();
+            (queue.waiting(), queue.under_way())
+        };
+        Door {
+            waiting,
+            in_flight,
+            most_in_flight,
+            waits: lock(&self.counted.waits).clone(),
+            sent_away: self.counted.sent_away.get(),
+            pauses: self.counted.pauses.get(),
+            pause_left: self.pause_left().unwrap_or_default(),
+            pace: self.requests_per_second,
+            pace_now: f64::from(self.requests_per_second) / f64::from(self.slowed_by()),
+        }
     }
 
     async fn take_turn(self: &Arc<Self>, place: &Place<'_>) -> Permit {
@@ -245,12 +290,16 @@ impl RateLimit {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     fn slowdown(&self) -> MutexGuard<'_, Slowdown> {
-        self.slowdown.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slowdown)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `Retry-After` counts whole seconds; less than one would invite the same answer again.

@@ -45,11 +45,15 @@ impl Request<'_> {
 
     /// The endpoint without the person, for logs and errors.
     pub(super) fn route(&self, base: &Url) -> String {
-        let base = base.path().trim_end_matches('/');
+        format!("{}{}", base.path().trim_end_matches('/'), self.template())
+    }
+
+    /// The same below the base, for labels.
+    pub(super) fn template(&self) -> String {
         match self.path {
-            [collection] => format!("{base}/{collection}"),
-            [collection, ..] => format!("{base}/{collection}/{{id}}"),
-            [] => base.to_owned(),
+            [collection] => format!("/{collection}"),
+            [collection, ..] => format!("/{collection}/{{id}}"),
+            [] => String::new(),
         }
     }
 }

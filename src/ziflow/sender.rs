@@ -13,6 +13,7 @@ use crate::ziflow::breaker::Breaker;
 use crate::ziflow::calls::{self, Made, Outcome};
 use crate::ziflow::client::Settings;
 use crate::ziflow::error::Error;
+use crate::ziflow::figures::Counter;
 use crate::ziflow::rate_limit::{self, RateLimit};
 use crate::ziflow::request::Request;
 use crate::ziflow::transport::{self, Answer, ApiKey, Body, Call, Failure, KeyNumber, Lost, Transport};
@@ -40,8 +41,8 @@ struct Standing {
 
 #[derive(Debug)]
 pub(super) struct Sender {
-    transport: Transport,
-    breaker: Breaker,
+    pub(super) transport: Transport,
+    pub(super) breaker: Breaker,
     backoff: ExponentialBuilder,
     no_seat_texts: Vec<String>,
     standing: Mutex<Standing>,
@@ -50,6 +51,8 @@ pub(super) struct Sender {
     heard: Mutex<Option<Instant>>,
     /// What went wrong since then, if anything did.
     trouble: Mutex<Option<Error>>,
+    /// How often a call was made again.
+    pub(super) retries: Counter,
 }
 
 impl Sender {
@@ -72,6 +75,7 @@ impl Sender {
             proof_ttl: Duration::from_secs(settings.proof_ttl_secs),
             heard: Mutex::default(),
             trouble: Mutex::default(),
+            retries: Counter::default(),
         })
     }
 
@@ -205,7 +209,10 @@ impl Sender {
                 Verdict::Again(error, wait) => (error, wait.unwrap_or_default()),
             };
             match delays.next().map(|delay| delay.max(wait)) {
-                Some(delay) if call.has_time_for(delay) => sleep(delay).await,
+                Some(delay) if call.has_time_for(delay) => {
+                    self.retries.add_one();
+                    sleep(delay).await;
+                }
                 _ => return Err(self.note(error)),
             }
             retry += 1;

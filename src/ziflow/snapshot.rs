@@ -64,6 +64,11 @@ impl Snapshot {
         self.generation
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.walked.len() + self.late.len() - self.gone.len()
+    }
+
     /// Where those stand who are there, in order.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
         (0..self.end()).filter(|slot| !self.gone.contains(slot))

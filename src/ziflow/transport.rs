@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::ziflow::calls::{Calls, Made};
 use crate::ziflow::error::Error;
+use crate::ziflow::figures::Ledger;
 use crate::ziflow::origin;
 use crate::ziflow::queue::Lane;
 use crate::ziflow::rate_limit::{Permit, RateLimit};
@@ -233,6 +234,7 @@ pub(super) struct Transport {
     timeout: Duration,
     max_answer_bytes: usize,
     pub(super) limit: Arc<RateLimit>,
+    pub(super) ledger: Ledger,
 }
 
 impl Transport {
@@ -247,6 +249,7 @@ impl Transport {
             timeout: Duration::from_secs(settings.timeout_secs),
             max_answer_bytes: settings.max_answer_bytes,
             limit,
+            ledger: Ledger::default(),
         })
     }
 
@@ -313,21 +316,24 @@ impl Transport {
         let left = permit.left();
         call.made.fetch_add(1, Ordering::Relaxed);
         *call.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
-        match timeout_at(end, self.send(key, left, (url, request))).await {
+        let mut departure = self.ledger.open(format!("{} {}", request.method, request.template()), left);
+        let outcome = match timeout_at(end, self.send(key, left, (url, request))).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Failure::Lost(Lost {
+            Ok(Err(error)) => Err(Lost {
                 reason: chain(&error),
                 may_have_arrived: !error.is_connect(),
                 timed_out: error.is_timeout(),
                 left,
-            })),
-            Err(_elapsed) => Err(Failure::Lost(Lost {
+            }),
+            Err(_elapsed) => Err(Lost {
                 reason: format!("{} {}: no answer in time", request.method, request.route(&self.base)),
                 may_have_arrived: true,
                 timed_out: true,
                 left,
-            })),
-        }
+            }),
+        };
+        departure.ended(outcome.as_ref().map(|(_headers, answer)| answer));
+        outcome.map_err(Failure::Lost)
     }
 
     async fn send(

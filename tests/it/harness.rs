@@ -299,11 +299,16 @@ impl Bridge {
         Self::answer(self.http.get(format!("{}{target}", self.admin)).send().await.unwrap()).await
     }
 
-    /// What `/metrics` says of this name and these labels.
-    pub async fn metric(&self, sample: &str) -> String {
+    /// All of `/metrics`.
+    pub async fn metrics(&self) -> String {
         let response = self.http.get(format!("{}/metrics", self.admin)).send().await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
-        let text = response.text().await.unwrap();
+        response.text().await.unwrap()
+    }
+
+    /// What `/metrics` says of this name and these labels.
+    pub async fn metric(&self, sample: &str) -> String {
+        let text = self.metrics().await;
         let value = |line: &str| Some(line.strip_prefix(sample)?.strip_prefix(' ')?.to_owned());
         text.lines().find_map(value).unwrap_or_else(|| panic!("no {sample} in {text}"))
     }

@@ -28,6 +28,7 @@ mod groups_big;
 mod groups_corners;
 mod groups_storm;
 mod harness;
+mod health;
 mod help;
 mod limits;
 mod listing;

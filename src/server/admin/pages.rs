@@ -6,8 +6,8 @@ use http_body_util::Full;
 use serde_json::json;
 
 use crate::server::admin::reply;
-use crate::server::metrics;
 use crate::server::readiness::Readiness;
+use crate::server::{exposition, metrics};
 
 /// The page that tells only that the process turns. Whoever asks for it shows no token.
 pub(super) const OPEN: &str = "/healthz";
@@ -16,7 +16,7 @@ pub(super) async fn show(path: &str, readiness: &Readiness) -> Response<Full<Byt
     match path {
         OPEN => reply::json(StatusCode::OK, &json!({"status": "ok"})),
         "/readyz" => ready(readiness).await,
-        "/metrics" => numbers(readiness).await,
+        "/metrics" => reply::page(exposition::CONTENT_TYPE, metrics::render(readiness).await),
         _ => reply::refusal(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics"),
     }
 }
@@ -25,12 +25,4 @@ async fn ready(readiness: &Readiness) -> Response<Full<Bytes>> {
     let look = readiness.look().await;
     let status = if look.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     reply::json(status, &look.to_json())
-}
-
-async fn numbers(readiness: &Readiness) -> Response<Full<Bytes>> {
-    let look = readiness.look().await;
-    let mapping = readiness.bridge.mapping_in_force();
-    let grants = readiness.bridge.grants_waiting().await;
-    let text = metrics::render(&look, readiness, &mapping, grants);
-    reply::page(metrics::CONTENT_TYPE, text)
 }

@@ -1,0 +1,311 @@
+//! The quarantine forecast: which share of the people and groups that Entra has lately been at work on fails, before
+//! Entra counts it.
+//!
+//! Entra puts a provisioning job into quarantine when more than 40 % of its operations fail, once it has seen 5,000
+//! failures; from then on it works once a day, and after four weeks not at all. What fails is repeated every cycle, so
+//! counting requests would tell how often Entra has tried, and not for how many.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::bridge::{Component, Health};
+use crate::server::reply::Reply;
+use crate::server::route::{Kind, Operation};
+
+/// A cycle of Entra's. Looking back for one or two of them, nobody is forgotten between two tries.
+const CYCLE: Duration = Duration::from_secs(40 * 60);
+
+/// So many are remembered of a cycle; when there are more, it is taken for over.
+const MOST: usize = 50_000;
+
+/// Entra's share is 40 %: half of it leaves time to act.
+const AT_RISK: f64 = 0.2;
+
+/// With fewer failures than this, a share says little.
+const WORTH_TELLING: usize = 5;
+
+/// Whom or what a request is about, and how its failure is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Object {
+    /// By id; for a look-up and a create it is in the answer.
+    id: Option<u64>,
+    /// By name, as long as nothing has an id.
+    name: Option<u64>,
+    kind: Kind,
+    writes: bool,
+    may_be_absent: bool,
+}
+
+/// How the last that was done about somebody has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Fine,
+    /// It has to be read again; a read that works makes it good.
+    ReadFailed,
+    /// It has to be written again: a read in between changes nothing.
+    WriteFailed,
+}
+
+/// Numbers stand for ids and names: it holds nobody.
+#[derive(Debug)]
+pub(super) struct Forecast {
+    numbers: RandomState,
+    window: Mutex<Window>,
+}
+
+/// Those of this cycle, and those of the one before who have not been seen since.
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    now: HashMap<u64, State>,
+    before: HashMap<u64, State>,
+}
+
+/// How many there were lately, and how many of them failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) objects: usize,
+    pub(super) failed: usize,
+}
+
+impl Default for Forecast {
+    fn default() -> Self {
+        let window = Window { since: Instant::now(), now: HashMap::default(), before: HashMap::default() };
+        Self { numbers: RandomState::new(), window: Mutex::new(window) }
+    }
+}
+
+impl Forecast {
+    /// Whom a request is about; `None` for lists, bulk requests and discovery.
+    pub(super) fn object(&self, operation: &Operation, body: &Value) -> Option<Object> {
+        let text = |name: &str| {
+            let named = |(key, _): &(&String, &Value)| key.eq_ignore_ascii_case(name);
+            body.as_object()?.iter().find(named)?.1.as_str()
+        };
+        let (kind, id, name) = match operation {
+            Operation::Get { kind, id, .. }
+            | Operation::Replace { kind, id, .. }
+            | Operation::Patch { kind, id, .. }
+            | Operation::Delete { kind, id } => (*kind, Some(id.as_str()), None),
+            Operation::Create(kind @ Kind::User, _) => (*kind, None, text("userName")),
+            Operation::Create(kind @ Kind::Group, _) => (*kind, None, text("displayName")),
+            Operation::List(kind, query) => {
+                let pins = query.filter.as_ref()?.pins();
+                let (path, value) = pins.iter().find_map(|(path, value)| Some((path, value.as_str()?)))?;
+                if path.to_string() == "id" { (*kind, Some(value), None) } else { (*kind, None, Some(value)) }
+            }
+            _ => return None,
+        };
+        if id.is_none() && name.is_none() {
+            return None;
+        }
+        Some(Object {
+            id: id.map(|id| self.number(kind, "id", id)),
+            name: name.map(|name| self.number(kind, "name", &name.to_lowercase())),
+            kind,
+            writes: operation.writes(),
+            may_be_absent: matches!(operation, Operation::Get { .. } | Operation::Delete { .. }),
+        })
+    }
+
+    /// What became of it; none when the client has not waited for the answer.
+    pub(super) fn note(&self, object: Object, reply: Option<&Reply>) {
+        let found = reply.and_then(Reply::subject).map(|id| self.number(object.kind, "id", id));
+        let id = object.id.or(found);
+        let Some(key) = id.or(object.name) else { return };
+        let failed = match reply.map(Reply::status) {
+            Some(StatusCode::NOT_FOUND) if object.may_be_absent => false,
+            Some(status) => status.is_client_error() || status.is_server_error(),
+            None => true,
+        };
+        let now = Instant::now();
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.turn(now);
+        let by_name = object.name.filter(|_| id.is_some()).and_then(|name| window.take(name));
+        let before = window.take(key).or(by_name).unwrap_or(State::Fine);
+        window.now.insert(key, before.then(failed, object.writes));
+    }
+
+    pub(super) fn share(&self) -> Share {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.turn(Instant::now());
+        let failed = |state: &&State| **state != State::Fine;
+        Share {
+            objects: window.now.len() + window.before.len(),
+            failed: window.now.values().chain(window.before.values()).filter(failed).count(),
+        }
+    }
+
+    fn number(&self, kind: Kind, what: &str, text: &str) -> u64 {
+        self.numbers.hash_one((kind == Kind::Group, what, text))
+    }
+}
+
+impl State {
+    fn then(self, failed: bool, writes: bool) -> Self {
+        match (failed, writes) {
+            (true, true) => Self::WriteFailed,
+            (true, false) if self == Self::Fine => Self::ReadFailed,
+            (false, false) if self == Self::ReadFailed => Self::Fine,
+            (false, true) => Self::Fine,
+            (_, false) => self,
+        }
+    }
+}
+
+impl Window {
+    /// Lets go of those who have not been seen for longer than a cycle.
+    fn turn(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.since);
+        if age < CYCLE && self.now.len() < MOST {
+            return;
+        }
+        let ended = std::mem::take(&mut self.now);
+        self.before = if age < CYCLE * 2 { ended } else { HashMap::default() };
+        self.since = now;
+    }
+
+    fn take(&mut self, key: u64) -> Option<State> {
+        self.now.remove(&key).or_else(|| self.before.remove(&key))
+    }
+}
+
+impl Share {
+    pub(super) fn ratio(self) -> f64 {
+        let number = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        if self.objects == 0 { 0.0 } else { number(self.failed) / number(self.objects) }
+    }
+
+    /// The part of readiness.
+    pub(super) fn health(self) -> Component {
+        let Self { objects, failed } = self;
+        let at_risk = failed >= WORTH_TELLING && self.ratio() >= AT_RISK;
+        let told = match objects {
+            0 => "nobody has been asked for lately".to_owned(),
+            _ => format!(
+                "{failed} of the {objects} people and groups that were lately asked for failed ({:.0} %)",
+                self.ratio() * 100.0
+            ),
+        };
+        let (state, detail) = if at_risk {
+            let rule = "Entra puts its job into quarantine above 40 % once it has seen 5,000 failures";
+            (Health::AtRisk, format!("{told}; {rule}: look for `reason` in the log"))
+        } else {
+            (Health::Fine, told)
+        };
+        Component { name: "quarantine", state, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::json;
+
+    use super::*;
+    use crate::scim::error::Error;
+    use crate::scim::filter::Limits;
+    use crate::server::request::RequestId;
+    use crate::server::route::route;
+
+    /// Asks, and is answered with this status; a body of the answer goes with a success.
+    fn ask(forecast: &Forecast, request: &str, body: &Value, answer: Result<Value, u16>) {
+        let (method, target) = request.split_once(' ').unwrap();
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let limits = Limits { max_chars: 1000, max_depth: 10, max_terms: 10 };
+        let operation = route(&method.parse::<Method>().unwrap(), "", path, query, &limits).unwrap();
+        let Some(object) = forecast.object(&operation, body) else { return };
+        let reply = match answer {
+            Ok(body) => Reply::ok(body),
+            Err(status) => {
+                let error = Error::new(StatusCode::from_u16(status).unwrap(), "no");
+                Reply::error(&error, &RequestId::new())
+            }
+        };
+        forecast.note(object, Some(&reply));
+    }
+
+    fn share(forecast: &Forecast) -> (usize, usize) {
+        let Share { objects, failed } = forecast.share();
+        (objects, failed)
+    }
+
+    const FIND: &str = "GET /Users?filter=userName%20eq%20%22Jo@example.com%22";
+
+    fn list(ids: &[&str]) -> Value {
+        let resources: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
+        json!({"totalResults": ids.len(), "Resources": resources})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_person_counts_once_whatever_is_asked_about_them() {
+        let forecast = Forecast::default();
+        let jo = json!({"USERNAME": "jo@example.com"});
+        ask(&forecast, FIND, &Value::Null, Err(503));
+        assert_eq!(share(&forecast), (1, 1), "a look-up failed");
+        ask(&forecast, FIND, &Value::Null, Ok(list(&[])));
+        assert_eq!(share(&forecast), (1, 0), "and works");
+        ask(&forecast, "POST /Users", &jo, Err(409));
+        assert_eq!(share(&forecast), (1, 1));
+        ask(&forecast, FIND, &Value::Null, Ok(list(&[])));
+        assert_eq!(share(&forecast), (1, 1), "the create is still to be done");
+        ask(&forecast, "POST /Users", &jo, Ok(json!({"id": "7"})));
+        assert_eq!(share(&forecast), (1, 0), "now by id");
+        ask(&forecast, "PATCH /Users/7", &json!({}), Err(404));
+        assert_eq!(share(&forecast), (1, 1));
+        ask(&forecast, "GET /Users/7", &Value::Null, Err(404));
+        ask(&forecast, FIND, &Value::Null, Ok(list(&["7"])));
+        assert_eq!(share(&forecast), (1, 1), "a read makes no write good");
+        ask(&forecast, "DELETE /Users/7", &Value::Null, Err(404));
+        assert_eq!(share(&forecast), (1, 0), "who is gone is gone");
+        ask(&forecast, "PATCH /Groups/7", &json!({}), Err(500));
+        ask(&forecast, "GET /Users", &Value::Null, Err(500));
+        assert_eq!(share(&forecast), (2, 1), "a group is another one, and a list is nobody");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_asked_for_is_forgotten_after_two_cycles() {
+        let forecast = Forecast::default();
+        ask(&forecast, "PATCH /Users/1", &json!({}), Err(500));
+        ask(&forecast, "PATCH /Users/2", &json!({}), Err(500));
+        tokio::time::advance(CYCLE).await;
+        ask(&forecast, "PATCH /Users/1", &json!({}), Err(500));
+        assert_eq!(share(&forecast), (2, 2), "a failure outlives the wait for its repetition");
+        tokio::time::advance(CYCLE).await;
+        assert_eq!(share(&forecast), (1, 1));
+        tokio::time::advance(CYCLE * 2).await;
+        assert_eq!(share(&forecast), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_is_bounded() {
+        let forecast = Forecast::default();
+        for number in 0..MOST * 3 {
+            let id = Some(forecast.number(Kind::User, "id", &number.to_string()));
+            let object = Object { id, name: None, kind: Kind::User, writes: true, may_be_absent: false };
+            forecast.note(object, None);
+        }
+        let Share { objects, failed } = forecast.share();
+        assert!(objects <= MOST * 2 && failed == objects, "{objects}");
+    }
+
+    #[test]
+    fn it_warns_before_entra_acts() {
+        for (objects, failed, state) in [
+            (0, 0, Health::Fine),
+            (4, 4, Health::Fine),
+            (5, 5, Health::AtRisk),
+            (100, 19, Health::Fine),
+            (100, 20, Health::AtRisk),
+        ] {
+            assert_eq!(Share { objects, failed }.health().state, state, "{failed} of {objects}");
+        }
+    }
+}
