@@ -23,9 +23,8 @@ const HELP: &str = "\
 Examples:
   sudo ziflow-scim-bridge doctor
       Everything that needs no token
-  sudo ziflow-scim-bridge doctor --token \"$TOKEN\"
-      The same, and Entra's Test Connection; `read -rs TOKEN` before it keeps
-      the token out of the shell's history
+  printf %s \"$TOKEN\" | sudo ziflow-scim-bridge doctor --token-file -
+      The same, and Entra's Test Connection
 
 Without --probe nothing is changed anywhere, and Ziflow receives four calls at
 the most, so it may be run beside the service.

@@ -270,3 +270,24 @@ async fn a_start_that_fails_leaves_its_reason() {
         told.wait(from, status).await;
     }
 }
+
+/// What the package puts into /etc, with the two values that are missing at first.
+#[test]
+fn the_settings_of_the_package_want_two_values_and_no_more() {
+    let folder = Folder::new();
+    let settings = include_str!("../../deploy/etc/bridge.yaml");
+    let file = folder.file("bridge.yaml", settings);
+    folder.file("mapping.yaml", include_str!("../../config/mapping.yaml"));
+    folder.file("ziflow-api-key", "");
+    let check = || command(&["check", "--config", file.to_str().unwrap()], &[]).output().unwrap();
+    let output = check();
+    let shown =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{shown}");
+    for told in ["auth.tokens[0].sha256", "ziflow-api-key` is empty", "2 errors"] {
+        assert!(shown.contains(told), "`{told}` not in: {shown}");
+    }
+    folder.file("bridge.yaml", &settings.replace("the sha256 of the token", &"0a".repeat(32)));
+    folder.file("ziflow-api-key", "a-key\n");
+    assert_eq!(check().status.code(), Some(0), "{}", String::from_utf8_lossy(&check().stdout));
+}
