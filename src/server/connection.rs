@@ -17,13 +17,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 use tracing::debug;
 
 use crate::server::noticed::Noticed;
 use crate::server::seats::{Phase, Seat, State};
 
-/// How long a client may go on sending after the last answer.
+/// How long a client may go on sending after the last answer, and how long a request that is on its way is waited for when
+/// the process stops.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The parser takes no smaller one.
@@ -90,6 +91,7 @@ pub async fn serve<S, A>(
     let served = {
         let io = TokioIo::new(Noticed::new(&mut stream, seat));
         let mut connection = pin!(builder.serve_connection(io, service));
+        let mut told = pin!(told_to_end(&mut stop, seat.watch()));
         let mut is_told = false;
         loop {
             tokio::select! {
@@ -106,7 +108,7 @@ pub async fn serve<S, A>(
                         break None;
                     }
                 },
-                _told = stop.changed(), if !is_told => {
+                () = &mut told, if !is_told => {
                     is_told = true;
                     connection.as_mut().graceful_shutdown();
                     seat.enter_from(&[Phase::Idle], Phase::Leaving);
@@ -133,6 +135,15 @@ pub async fn serve<S, A>(
             _late = end.due() => {}
         }
     }
+}
+
+/// Waits until `stop` changes, and then for what is on its way: a request may stand unread in the socket, or in part, and
+/// the parser closes a connection at once on which it has not seen one.
+async fn told_to_end(stop: &mut watch::Receiver<()>, mut state: watch::Receiver<State>) {
+    // An error means that nobody is left who could tell, which is an end as well.
+    drop(stop.changed().await);
+    let is_here = state.wait_for(|state| !matches!(state.phase, Phase::Silent | Phase::Head));
+    drop(timeout(LINGER, is_here).await);
 }
 
 /// When a connection has to end by itself.
@@ -184,4 +195,63 @@ pub(super) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+    use crate::server::seats::Seats;
+
+    const BOUNDS: Bounds = Bounds {
+        first_byte_timeout: Duration::from_secs(30),
+        header_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(30),
+        max_header_bytes: 8192,
+    };
+
+    async fn answer(_request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::IM_A_TEAPOT;
+        response
+    }
+
+    /// What a client gets whose connection is told to end before the parser has looked at it. `late` is what it sends
+    /// a moment later.
+    async fn answered(early: &str, late: &str) -> String {
+        let (mut client, stream) = duplex(4096);
+        client.write_all(early.as_bytes()).await.unwrap();
+        let (stop, stopped) = watch::channel(());
+        stop.send_replace(());
+        let seat = Seats::new("server", 1, 1).seat(None).await.unwrap();
+        let served = serve(stream, &seat, BOUNDS, stopped, answer);
+        let asked = async {
+            tokio::time::sleep(LINGER / 2).await;
+            // It may be closed already, which the answer shows.
+            let _sent = client.write_all(late.as_bytes()).await;
+            let mut got = String::new();
+            client.read_to_string(&mut got).await.unwrap();
+            got
+        };
+        tokio::join!(asked, served).0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_on_its_way_when_the_process_stops_is_answered() {
+        // Which of two things that are ready comes first is up to chance.
+        for _ in 0..20 {
+            for (early, late) in [
+                ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", ""),
+                ("", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"),
+                ("GET / HT", "TP/1.1\r\n\r\n"),
+            ] {
+                let got = answered(early, late).await;
+                assert!(got.starts_with("HTTP/1.1 418"), "`{early}`, `{late}`: `{got}`");
+            }
+        }
+        assert_eq!(answered("", "").await, "");
+    }
 }
