@@ -6,6 +6,7 @@ mod certificate;
 mod check;
 pub mod crash;
 mod demo;
+mod descriptors;
 mod diagnosis;
 mod doctor;
 mod entra;

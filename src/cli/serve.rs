@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::bridge::{Bridge, Unrecognised};
+use crate::cli::descriptors;
 use crate::cli::reload::{Reloader, tell};
 use crate::cli::sockets::{Side, Sockets};
 use crate::cli::systemd::{self, Systemd};
@@ -71,11 +72,12 @@ pub(super) async fn run(config: &ConfigFile, sockets: Sockets) -> ExitCode {
 
 async fn serve(
     file: Option<PathBuf>,
-    settings: Settings,
+    mut settings: Settings,
     hangup: Signal,
     sockets: Sockets,
 ) -> Result<(), Ended> {
     warn_of(&settings);
+    keep_descriptors(&mut settings.server.limits);
     let (listener, admin) = listen(&settings, sockets).await?;
     // What was asked for may have been port 0, or systemd's choice.
     let bound = listener.local_addr().map_err(|error| error.to_string())?;
@@ -160,6 +162,19 @@ fn warn_of(settings: &Settings) {
             "nobody is let in: every token has expired. The bridge runs so that another token and a reload mend it \
              (auth.tokens)"
         );
+    }
+}
+
+/// Connections must leave descriptors for the store and for Ziflow.
+fn keep_descriptors(limits: &mut server::Limits) {
+    let most = descriptors::for_connections(limits.max_connections);
+    if most < limits.max_connections {
+        warn!(
+            most,
+            "this process may have too few files open for server.max_connections, so there will be fewer \
+             (LimitNOFILE in the unit)"
+        );
+        limits.max_connections = most;
     }
 }
 

@@ -79,7 +79,7 @@ pub fn load(
     file: Option<&Path>,
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, Vec<Report>> {
-    load_unless(file, variables, Report::is_error)
+    Loader::read(file, variables).finish(Report::is_error)
 }
 
 /// Only where the store is, and how many people an hour may lose their access: what an operator needs in a hurry must not
@@ -103,12 +103,14 @@ pub fn load_brake(
     }
 }
 
-/// The same for trying things out: an example that does not hold is told and stops nothing.
+/// The same for trying things out: an example that does not hold is told and stops nothing, and nobody comes from outside,
+/// so that no certificate is needed.
 pub fn load_for_trial(
     file: Option<&Path>,
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, Vec<Report>> {
-    load_unless(file, variables, |report| report.is_error() && !report.is_of_example())
+    let loader = Loader { is_trial: true, ..Loader::read(file, variables) };
+    loader.finish(|report| report.is_error() && !report.is_of_example())
 }
 
 /// The first token that the settings hold in plain. The service keeps digests only; this is for those who want to speak
@@ -118,20 +120,6 @@ pub fn plain_token(
     variables: impl Iterator<Item = (String, String)>,
 ) -> Option<SecretString> {
     Loader::read(file, variables).plain_token()
-}
-
-fn load_unless(
-    file: Option<&Path>,
-    variables: impl Iterator<Item = (String, String)>,
-    is_fatal: impl Fn(&Report) -> bool,
-) -> Result<Settings, Vec<Report>> {
-    let mut loader = Loader::read(file, variables);
-    let settings = loader.settings();
-    let (errors, warnings) = loader.reports.into_iter().partition::<Vec<_>, _>(is_fatal);
-    match settings {
-        Ok(settings) if errors.is_empty() => Ok(Settings { warnings, ..settings }),
-        _ => Err(errors.into_iter().chain(warnings).collect()),
-    }
 }
 
 /// Something is wrong, and what it is stands in the reports.
@@ -146,9 +134,20 @@ struct Loader {
     layers: [Layer; 3],
     figment: Figment,
     reports: Vec<Report>,
+    /// Things are tried out, and nobody is served.
+    is_trial: bool,
 }
 
 impl Loader {
+    fn finish(mut self, is_fatal: impl Fn(&Report) -> bool) -> Result<Settings, Vec<Report>> {
+        let settings = self.settings();
+        let (errors, warnings) = self.reports.into_iter().partition::<Vec<_>, _>(is_fatal);
+        match settings {
+            Ok(settings) if errors.is_empty() => Ok(Settings { warnings, ..settings }),
+            _ => Err(errors.into_iter().chain(warnings).collect()),
+        }
+    }
+
     fn read(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Self {
         let mut reports = Vec::new();
         let mut read =
@@ -165,7 +164,7 @@ impl Loader {
         let figment = layers
             .iter()
             .fold(Figment::new(), |figment, layer| figment.merge(Serialized::defaults(layer.to_json())));
-        Self { path: file.map(Path::to_owned), text: text.into(), layers, figment, reports }
+        Self { path: file.map(Path::to_owned), text: text.into(), layers, figment, reports, is_trial: false }
     }
 
     /// Everything is read before the first failure is passed on, so that all problems are reported.
@@ -251,9 +250,8 @@ impl Loader {
             cursor_timeout_secs: kept.directory_ttl_secs,
             limits,
         };
-        if let Err((message, hint)) =
-            settings.listen.address().map_or(Ok(()), |at| settings.may_listen_on(at))
-        {
+        let address = settings.listen.address().filter(|_| !self.is_trial);
+        if let Err((message, hint)) = address.map_or(Ok(()), |at| settings.may_listen_on(at)) {
             self.report(Severity::Error, "server.listen", &message, hint);
         }
         Ok((settings, files))

@@ -167,6 +167,7 @@ impl Loader {
     ) -> Result<Option<(Files, Identity, String)>, Reported> {
         let (given, missing) = match (self.text(CERTIFICATE), self.text(KEY)) {
             (None, None) => return Ok(None),
+            _ if self.is_trial => return Ok(None),
             (Some(certificate), Some(key)) => {
                 let host = public_url.and_then(host);
                 let (certificate, key) = (self.beside(CERTIFICATE, &certificate), self.beside(KEY, &key));

@@ -140,3 +140,79 @@ fn timestamp(time: DateTime) -> Timestamp {
     let seconds = i64::try_from(time.unix_duration().as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// From and until these first days of January.
+    fn certificate(names: &[&str], from: i32, until: i32) -> Certificate {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        Certificate::read(params.self_signed(&KeyPair::generate().unwrap()).unwrap().der()).unwrap()
+    }
+
+    #[test]
+    fn both_ways_to_write_a_time_are_read() {
+        // RFC 5280 section 4.1.2.5: two digits of the year until 2049, four from then on.
+        for (from, until) in [(1999, 2026), (2027, 2049), (2049, 2050), (2050, 9999)] {
+            let certificate = certificate(&["a.example"], from, until);
+            let year = |time: Timestamp| time.to_string().get(..10).unwrap().to_owned();
+            let found = (year(certificate.starts), year(certificate.ends));
+            assert_eq!(found, (format!("{from}-01-01"), format!("{until}-01-01")));
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_for_its_names_and_addresses() {
+        let certificate =
+            certificate(&["scim.example.com", "*.wild.example", "192.0.2.7", "2001:db8::7"], 2020, 2030);
+        assert_eq!(certificate.names(), ["scim.example.com", "*.wild.example"]);
+        for host in ["scim.example.com", "SCIM.example.com", "a.wild.example", "192.0.2.7", "[2001:db8::7]"] {
+            assert!(certificate.is_for(host), "{host}");
+        }
+        for host in
+            ["example.com", "wild.example", "a.b.wild.example", "192.0.2.8", "[2001:db8::8]", "", "a b"]
+        {
+            assert!(!certificate.is_for(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn its_time_is_told_from_the_first_day_on() {
+        let certificate = certificate(&["a.example"], 2027, 2028);
+        let at = |time: &str| time.parse::<Timestamp>().unwrap();
+        for (now, state, told) in [
+            (
+                "2026-12-31T23:59:59Z",
+                Health::Failing,
+                "the certificate is not valid before 2027-01-01T00:00:00Z",
+            ),
+            ("2027-01-01T00:00:00Z", Health::Fine, "a.example, until 2028-01-01T00:00:00Z"),
+            ("2027-12-01T23:59:59Z", Health::Fine, "a.example, until"),
+            (
+                "2027-12-02T00:00:00Z",
+                Health::Stale,
+                "the certificate expires at 2028-01-01T00:00:00Z, in 30 days",
+            ),
+            ("2028-01-01T00:00:00Z", Health::Failing, "the certificate expired at 2028-01-01T00:00:00Z"),
+        ] {
+            let Component { state: found, detail, .. } = certificate.health(None, at(now));
+            assert_eq!(found, state, "{now}");
+            assert!(detail.starts_with(told), "{now}: {detail}");
+        }
+        let refused = certificate.health(Some("no key".to_owned()), at("2027-06-01T00:00:00Z"));
+        assert_eq!((refused.state, refused.detail.as_str()), (Health::Stale, "no key"));
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_no_panic() {
+        let whole = certificate(&["a.example"], 2020, 2030).der.to_vec();
+        for length in 0..whole.len() {
+            assert!(Certificate::read(&whole[..length].to_vec().into()).is_err(), "{length}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The limits on connections and requests: whoever is slow, silent or many, others are served.
 
 use std::io::ErrorKind;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -8,9 +9,9 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
-use ziflow_scim_bridge::simulator::{Fault, Simulator};
+use ziflow_scim_bridge::simulator::{Fault, OWNER_EMAIL, Simulator};
 
-use crate::harness::{Bridge, TOKEN, person, ziflow};
+use crate::harness::{Bridge, Folder, TOKEN, command, person, ziflow};
 
 /// How long anything that must happen may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -140,6 +141,38 @@ async fn strangers_who_keep_connections_keep_nobody_out() {
     assert!(open <= 60, "{open} of 500 are open");
     let grown = resident(&bridge).saturating_sub(before);
     assert!(grown < 48 << 20, "{grown} bytes for 60 connections");
+    bridge.stop().await;
+}
+
+/// Where the operating system allows fewer than the settings, what is left over is for the store and for Ziflow.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_leave_descriptors_for_the_work() {
+    let (ziflow, folder) = (ziflow(&[]).await, Folder::new());
+    let settings = format!(
+        "server: {{ listen: 127.0.0.1:0 }}\nadmin: {{ listen: 127.0.0.1:0 }}\nauth: {{ tokens: [{{ name: entra, token: \
+         {TOKEN} }}] }}\nziflow: {{ base_url: '{}', api_key: {}, key_user_email: {OWNER_EMAIL} }}\nstore: {{ url: \
+         'sqlite:{}/store.db' }}\n",
+        ziflow.base_url(),
+        ziflow.key(),
+        folder.path().display(),
+    );
+    folder.file("mapping.yaml", include_str!("../../config/mapping.yaml"));
+    let file = folder.file("bridge.yaml", &settings).display().to_string();
+    let serve = command(&["serve", "--config", &file], &[]);
+    let mut limited = Command::new("/bin/sh");
+    limited.env_clear().args(["-c", "ulimit -n 60 && exec \"$@\"", "sh"]).arg(serve.get_program());
+    limited.args(serve.get_args());
+    let bridge = Bridge::spawn(&mut limited).await;
+    let fewer = "this process may have too few files open for server.max_connections, so there will be fewer \
+                 (LimitNOFILE in the unit)";
+    assert_eq!(bridge.line(fewer).await["most"], 30);
+    let mut crowds = Vec::new();
+    for source in 2..12 {
+        crowds.push(Caller::crowd(source, 20, &bridge, "").await);
+        let mut entra = Caller::at(1, &bridge).await;
+        let body = person(&format!("p{source}@example.com")).to_string();
+        assert_eq!(entra.status(request("POST /Users", TOKEN, &body)).await, 201);
+    }
     bridge.stop().await;
 }
 

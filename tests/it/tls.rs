@@ -432,6 +432,17 @@ async fn check_tells_what_entra_would_not_accept() {
     assert!(found.contains("the file cannot be read"), "{found}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_explained_without_the_certificate() {
+    let place = Place::new(&Pair::new(&rcgen::PKCS_ECDSA_P256_SHA256), "listen: 0.0.0.0:8443").await;
+    std::fs::remove_file(place.folder.path().join("key.pem")).unwrap();
+    let jo = place.folder.file("jo.json", &person("jo@example.com").to_string());
+    let file = place.folder.path().join("bridge.yaml");
+    let arguments = ["explain", "--config", file.to_str().unwrap(), jo.to_str().unwrap()];
+    let output = command(&arguments, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn one_file_without_the_other_is_a_mistake() {
     let variables = [
