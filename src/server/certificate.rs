@@ -67,7 +67,7 @@ impl Certificate {
     }
 
     fn outlook(&self, now: Timestamp) -> Outlook {
-        if now < self.starts { Outlook::Early(self.starts) } else { Outlook::of(Some(self.ends), now) }
+        Outlook::of_life(self.starts, self.ends, now)
     }
 
     /// What is to be told about its time: nothing while its end is far.
@@ -204,6 +204,13 @@ mod tests {
             assert_eq!(found, state, "{now}");
             assert!(detail.starts_with(told), "{now}: {detail}");
         }
+        let short = {
+            let mut short = certificate.clone();
+            short.ends = at("2027-01-09T00:00:00Z");
+            move |now: &str| short.health(None, at(now)).state
+        };
+        assert_eq!(short("2027-01-06T23:59:59Z"), Health::Fine);
+        assert_eq!(short("2027-01-07T00:00:00Z"), Health::Stale);
         let refused = certificate.health(Some("no key".to_owned()), at("2027-06-01T00:00:00Z"));
         assert_eq!((refused.state, refused.detail.as_str()), (Health::Stale, "no key"));
     }

@@ -47,12 +47,22 @@ pub(super) enum Outlook {
 }
 
 impl Outlook {
-    /// Of something that ends then, if ever.
-    pub(super) fn of(end: Option<Timestamp>, now: Timestamp) -> Self {
-        match end {
-            Some(end) if now >= end => Self::Over(end),
-            Some(end) if end.duration_since(now) <= AHEAD => Self::Soon(end),
-            _ => Self::Good,
+    /// Of something that lives from then until then.
+    pub(super) fn of_life(start: Timestamp, end: Timestamp, now: Timestamp) -> Self {
+        if now < start {
+            return Self::Early(start);
+        }
+        // What lives shortly is renewed in its last third: only who fails to is spoken of.
+        Self::of(end, now, AHEAD.min(end.duration_since(start) / 4))
+    }
+
+    fn of(end: Timestamp, now: Timestamp, ahead: SignedDuration) -> Self {
+        if now >= end {
+            Self::Over(end)
+        } else if end.duration_since(now) <= ahead {
+            Self::Soon(end)
+        } else {
+            Self::Good
         }
     }
 }
@@ -76,7 +86,7 @@ pub(super) trait Ends {
 
 impl Token {
     fn outlook(&self, now: Timestamp) -> Outlook {
-        Outlook::of(self.expires, now)
+        self.expires.map_or(Outlook::Good, |end| Outlook::of(end, now, AHEAD))
     }
 
     pub fn has_expired(&self, now: Timestamp) -> bool {
