@@ -14,6 +14,7 @@ use crate::cli::{CONFIG, ConfigFile, FAILED, Format, USAGE, bridge_checks, envir
 use crate::config::{self, Report, Settings};
 use crate::server::tokens::{Difference, Tokens};
 use crate::ziflow::look::Looker;
+use crate::ziflow::origin::Proxy;
 
 /// No header carries a longer one.
 const LONGEST_TOKEN: u64 = 65_536;
@@ -84,6 +85,8 @@ impl Doctor {
             Err(reports) => return cannot_be_used(&reports, diagnosis),
         };
         hide(Some(&settings.connection.api_key), &mut diagnosis);
+        let proxy = settings.connection.way.proxy.as_ref();
+        diagnosis.hide(proxy.and_then(Proxy::password).unwrap_or_default());
         diagnosis.add(usable(&settings.warnings));
         let looker = match Looker::new(&settings.connection, &settings.pace) {
             Ok(looker) => looker,

@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout};
 use crate::cli::diagnosis::{Check, Diagnosis};
 use crate::config::Settings;
 use crate::ziflow::answer::Page;
-use crate::ziflow::look::{Look, Looker, Missed};
+use crate::ziflow::look::{Look, Looker, Missed, Obstacle};
 use crate::ziflow::model::{ADMIN, Field, User};
+use crate::ziflow::origin::{Proxy, Trust};
 
 /// How long looking up a name may take.
 const DNS_PATIENCE: Duration = Duration::from_secs(5);
@@ -66,14 +67,47 @@ impl Ziflow<'_> {
         Instant::now() + Duration::from_secs(call.saturating_mul(3).saturating_add(wait))
     }
 
+    fn proxy(&self) -> Option<&Proxy> {
+        self.settings.connection.way.proxy.as_ref()
+    }
+
+    fn no_connection(&self, missed: &Missed) -> &'static str {
+        match missed.obstacle() {
+            Obstacle::Issuer if matches!(self.settings.connection.way.trust, Trust::Only(_)) => {
+                "none of the certificates in ziflow.ca_file has signed what came: is it the right file, and does                  nobody else answer in Ziflow's place? That file replaces what this machine trusts"
+            }
+            Obstacle::Issuer => {
+                "nobody whom this machine trusts has signed the certificate that came: if a proxy of your company                  opens TLS on the way, name the company's CA certificates in ziflow.ca_file; else, are this machine's                  (ca-certificates) up to date?"
+            }
+            Obstacle::Dates => {
+                "is this machine's clock right? If it is, whoever runs the other side must renew its certificate"
+            }
+            Obstacle::Name => {
+                "somebody else answers there: is ziflow.base_url right, and does DNS or a proxy lead astray?"
+            }
+            Obstacle::Certificate => "whoever answers there cannot show that they are Ziflow: who is it?",
+            Obstacle::Proxy => {
+                "are address, user and password in ziflow.proxy right, and does the proxy let this machine out to                  Ziflow?"
+            }
+            Obstacle::Other if self.proxy().is_some() => {
+                "is the address in ziflow.proxy right, and does this machine reach the proxy?"
+            }
+            Obstacle::Other => {
+                "is the address in ziflow.base_url right, and does a firewall let this machine out to it? Proxies                  from the environment are not used: name one in ziflow.proxy"
+            }
+        }
+    }
+
     async fn look_up(&self, diagnosis: &mut Diagnosis) -> bool {
-        let (host, port) = self.looker.host();
-        let tried = format!("look up {host}, the host of ziflow.base_url");
+        let (host, port) = self.looker.next_hop();
+        let setting = if self.proxy().is_some() { "ziflow.proxy" } else { "ziflow.base_url" };
+        let tried = format!("look up {host}, the host of {setting}");
         let found = addresses(host, port).await;
         let check = match &found {
             Ok(addresses) => Check::ok(DNS, tried, counted(addresses.len(), "address", "addresses")),
-            Err(reason) => Check::failed(DNS, tried, reason)
-                .remedy("is the name in ziflow.base_url right, and does this machine reach its DNS server?"),
+            Err(reason) => Check::failed(DNS, tried, reason).remedy(format!(
+                "is the name in {setting} right, and does this machine reach its DNS server?"
+            )),
         };
         diagnosis.add(check);
         found.is_ok()
@@ -81,7 +115,8 @@ impl Ziflow<'_> {
 
     async fn connect(&self, diagnosis: &mut Diagnosis) -> bool {
         let base_url = &self.settings.connection.base_url;
-        let tried = format!("GET {base_url} without the key");
+        let through = self.proxy().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
+        let tried = format!("GET {base_url}{through} without the key");
         match self.looker.knock(self.deadline()).await {
             Ok(look) => {
                 let found = format!("{} after {} ms", look.told(), look.took.as_millis());
@@ -90,7 +125,7 @@ impl Ziflow<'_> {
                 true
             }
             Err(missed) => {
-                let remedy = no_connection(&missed);
+                let remedy = self.no_connection(&missed);
                 diagnosis.add(Check::failed(CONNECTION, tried, missed.reason).remedy(remedy));
                 false
             }
@@ -189,16 +224,6 @@ async fn addresses(host: String, port: u16) -> Result<Vec<SocketAddr>, String> {
         Ok(Ok(Ok(_))) => Err("the name has no address".to_owned()),
         Ok(Ok(Err(error))) => Err(error.to_string()),
         Ok(Err(_)) | Err(_) => Err(format!("no answer within {} s", DNS_PATIENCE.as_secs())),
-    }
-}
-
-fn no_connection(missed: &Missed) -> &'static str {
-    if missed.is_about_the_certificate() {
-        "the certificate is not trusted: does a proxy stand between that opens TLS, are this machine's CA \
-         certificates (ca-certificates) up to date, and is its clock right?"
-    } else {
-        "is the address in ziflow.base_url right, and does a firewall let this machine out to it? Proxies from the \
-         environment are not used"
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::keys::keys;
+use crate::config::keys::{Key, Kind, keys};
+use crate::server::tokens::{digest, hex};
 
-/// These are taken over by a reload. All settings that hold secrets are among them, so that the values kept here may
-/// be looked at.
+/// These are taken over by a reload.
 const RELOADED: &[&str] = &[
     "admin.token",
     "admin.hosts",
@@ -21,15 +21,20 @@ const RELOADED: &[&str] = &[
     "server.tls.private_key_file",
 ];
 
-/// The effective values by key.
+/// The effective values by key; of secrets only a digest, so that what is kept here may be looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fixed(BTreeMap<&'static str, Value>);
 
 impl Fixed {
     /// `value` gives the effective value of a setting.
     pub(super) fn read(value: impl Fn(&str) -> Option<Value>) -> Self {
-        let names = keys().into_iter().map(|key| key.name).filter(|name| !RELOADED.contains(name));
-        Self(names.filter_map(|name| Some((name, value(name)?))).collect())
+        let kept = keys().into_iter().filter(|key| !RELOADED.contains(&key.name));
+        let values = kept.filter_map(|Key { name, kind }| {
+            let value = value(name)?;
+            let secret = matches!(kind, Kind::Secret);
+            Some((name, if secret { hex(&digest(value.to_string().as_bytes())).into() } else { value }))
+        });
+        Self(values.collect())
     }
 
     /// The keys whose values are others in `new`.
@@ -44,7 +49,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::keys::Kind;
 
     #[test]
     fn what_differs_is_named_in_the_order_of_the_settings() {
@@ -70,7 +74,7 @@ mod tests {
         let all = Fixed::read(|key| Some(json!(key)));
         for key in keys() {
             let secret = matches!(key.kind, Kind::Secret | Kind::Token | Kind::Tokens);
-            assert!(!(secret && all.0.contains_key(key.name)), "{}", key.name);
+            assert!(!secret || all.0.get(key.name) != Some(&json!(key.name)), "{}", key.name);
         }
         assert_eq!(all.0.len() + RELOADED.len(), keys().len());
     }

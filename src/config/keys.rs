@@ -124,6 +124,8 @@ pub(super) fn keys() -> Vec<Key> {
         ("ziflow.base_url", Text),
         ("ziflow.api_key", Secret),
         ("ziflow.key_user_email", Email),
+        ("ziflow.ca_file", Text),
+        ("ziflow.proxy", Secret),
         ("ziflow.connect_timeout_secs", Integer(1..=60)),
         ("ziflow.timeout_secs", Integer(1..=300)),
         ("ziflow.max_answer_bytes", Integer(65_536..=1_073_741_824)),

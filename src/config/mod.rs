@@ -180,6 +180,7 @@ impl Loader {
         let admin = self.admin(api_key.as_ref().ok(), tokens.as_ref());
         self.check_settings_file();
         let base_url = self.parsed("ziflow.base_url", ziflow::origin::check_base_url);
+        let way = self.way();
         let mapping = self.mapping();
         let bridge: bridge::Settings = self.section("ziflow")?;
         let told = |report: &Report| report.problem.key.to_lowercase().contains("key_user");
@@ -188,6 +189,7 @@ impl Loader {
         }
         base_url?;
         let api_key = api_key?;
+        let way = way?;
         let (mapping, watched) = mapping?;
         let (server, tls_files) = server?;
         Ok(Settings {
@@ -196,7 +198,7 @@ impl Loader {
             admin: admin?,
             auth: self.section("auth")?,
             tokens: tokens.unwrap_or_else(|| Tokens::of_api_key(&api_key)),
-            connection: ziflow::transport::Settings { api_key, ..self.section("ziflow")? },
+            connection: ziflow::transport::Settings { api_key, way, ..self.section("ziflow")? },
             api_key_file: self.api_key_file(),
             client: self.section("ziflow")?,
             pace: self.section("rate_limit")?,
@@ -206,7 +208,7 @@ impl Loader {
             bridge,
             mapping,
             watched,
-            fixed: Fixed::read(|key| self.value(key)),
+            fixed: Fixed::read(|key| self.value_or_text(key)),
             log: self.section("log")?,
             warnings: Vec::new(),
         })

@@ -7,17 +7,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use serde_json::Value;
 
+use crate::config::file;
 use crate::config::layer::{Layer, variable_name};
 use crate::config::{Loader, Report, Reported};
 use crate::store::Location;
 use crate::yaml::{Problem, Severity, looks_like_secret};
+use crate::ziflow::origin::{self, Proxy, Trust, Way};
 
 /// What is wrong, and what to do about it.
 pub(super) type Wrong = (String, String);
 
 const KEY: &str = "ziflow.api_key";
 const KEY_FILE: &str = "ziflow.api_key_file";
+const CA_FILE: &str = "ziflow.ca_file";
+const CA_HINT: &str =
+    "it must hold the certificates of the authorities that sign for Ziflow, one after the other";
+const PROXY: &str = "ziflow.proxy";
+const PROXY_FILE: &str = "ziflow.proxy_file";
 
 impl Loader {
     /// The key with which the bridge speaks to Ziflow.
@@ -39,6 +47,67 @@ impl Loader {
             self.report(Severity::Error, setting, &message, &hint);
             Reported
         })
+    }
+
+    /// The way to Ziflow: whom to trust, and the proxy, which may hold a password.
+    pub(super) fn way(&mut self) -> Result<Way, Reported> {
+        let trust = self.file_text(CA_FILE).and_then(|text| match text {
+            Some(pem) => Trust::only(&pem).map_err(|message| (message, CA_HINT.to_owned())),
+            None => Ok(Trust::System),
+        });
+        let trust = trust.map_err(|wrong| self.wrong_at(CA_FILE, wrong));
+        let (setting, proxy) = match (self.effective(PROXY), self.effective(PROXY_FILE)) {
+            (Some(_), Some(_)) => {
+                (PROXY_FILE, wrong("`proxy` and `proxy_file` are both given", "keep one of them"))
+            }
+            (Some(proxy), None) => (PROXY, Ok(Some(proxy))),
+            (None, Some(name)) => (PROXY_FILE, self.secret_file(PROXY_FILE, &name).map(Some)),
+            (None, None) => (PROXY, Ok(None)),
+        };
+        let parse = |text: String| Proxy::parse(&text).map_err(|message| (message, String::new()));
+        let proxy = proxy.and_then(|text| text.map(parse).transpose());
+        let proxy = proxy.map_err(|wrong| self.wrong_at(setting, wrong));
+        let way = Way { trust: trust?, proxy: proxy? };
+        let base_url = self.text("ziflow.base_url").unwrap_or_default();
+        if way.proxy.is_some() && origin::is_plain(&base_url) {
+            let hint = "leave the proxy out: `ziflow.base_url` is this very machine";
+            let message = "through a proxy, plain http would show it the API key".to_owned();
+            return Err(self.wrong_at(setting, (message, hint.to_owned())));
+        }
+        Ok(way)
+    }
+
+    /// The text of a file that decides whom to believe, if one is named: only its owner may change it.
+    fn file_text(&mut self, setting: &str) -> Result<Option<String>, Wrong> {
+        let Some(name) = self.text(setting) else { return Ok(None) };
+        let path = self.beside(setting, &name);
+        let text = file::read(&path).map_err(|error| {
+            let hint = "the user that the bridge runs as must be able to read it";
+            (format!("`{}` cannot be read: {error}", path.display()), hint.to_owned())
+        })?;
+        if matches!(Access::of(&path), Access::Write) {
+            let message = format!("everybody on this machine can change `{}`", path.display());
+            self.report(Severity::Error, setting, &message, &format!("chmod o-w {}", path.display()));
+        }
+        Ok(Some(text))
+    }
+
+    fn wrong_at(&mut self, setting: &str, (message, hint): Wrong) -> Reported {
+        self.report(Severity::Error, setting, &message, &hint);
+        Reported
+    }
+
+    /// A value, or the text of the file that takes its place, to see whether it has changed.
+    pub(super) fn value_or_text(&self, key: &str) -> Option<Value> {
+        let text = |key: &str| {
+            let name = self.effective(key)?;
+            file::read(&self.beside(key, &name)).ok().map(|text| Value::from(text.trim()))
+        };
+        match key {
+            CA_FILE => text(CA_FILE),
+            PROXY => self.effective(PROXY).map(Value::from).or_else(|| text(PROXY_FILE)),
+            _ => self.value(key),
+        }
     }
 
     /// The file that it comes from, if it comes from one.
@@ -177,10 +246,13 @@ pub(super) fn is_graphic(text: &str) -> bool {
 /// The first key of a settings file that holds a secret itself.
 fn inline_secret(file: &Layer) -> Option<&'static str> {
     let tokens = file.values.get("auth.tokens").and_then(|(tokens, _)| tokens.as_array());
+    let proxy = file.values.get(PROXY).and_then(|(proxy, _)| proxy.as_str());
     if file.values.contains_key(KEY) {
         Some("api_key")
     } else if file.values.contains_key("admin.token") {
         Some("admin.token")
+    } else if proxy.is_some_and(|proxy| proxy.contains('@')) {
+        Some("proxy")
     } else {
         tokens.into_iter().flatten().any(|token| token.get("token").is_some()).then_some("token")
     }

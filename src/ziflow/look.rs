@@ -41,10 +41,40 @@ pub struct Missed {
     pub may_have_arrived: bool,
 }
 
+/// What is in the way, as far as the reason tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Nobody who is trusted has signed the certificate.
+    Issuer,
+    /// The certificate is too old or too young.
+    Dates,
+    /// The certificate is somebody else's.
+    Name,
+    /// The certificate is wrong in another way.
+    Certificate,
+    /// The proxy makes no tunnel.
+    Proxy,
+    Other,
+}
+
 impl Missed {
-    /// Whether the other side could not show who it is.
-    pub fn is_about_the_certificate(&self) -> bool {
-        self.reason.to_lowercase().contains("certificate")
+    pub fn obstacle(&self) -> Obstacle {
+        let reason = self.reason.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+        if !says(&["certificate"]) {
+            // Without a connection to the proxy there was nobody to refuse the tunnel.
+            let is_refused = says(&["tunnel"]) && !says(&["underlying connection"]);
+            return if is_refused { Obstacle::Proxy } else { Obstacle::Other };
+        }
+        if says(&["issuer"]) {
+            Obstacle::Issuer
+        } else if says(&["expired", "not valid yet", "notvalidyet"]) {
+            Obstacle::Dates
+        } else if says(&["not valid for name", "notvalidforname"]) {
+            Obstacle::Name
+        } else {
+            Obstacle::Certificate
+        }
     }
 }
 
@@ -76,9 +106,9 @@ impl Looker {
         Ok(Self { transport, key: ApiKey::new(&connection.api_key)? })
     }
 
-    /// Where Ziflow is: host and port.
-    pub fn host(&self) -> (String, u16) {
-        self.transport.host()
+    /// Whom this machine connects to: the host and the port of Ziflow, or of the proxy before it.
+    pub fn next_hop(&self) -> (String, u16) {
+        self.transport.next_hop()
     }
 
     /// The base itself, without the key: whether anybody answers there.
@@ -238,11 +268,21 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_not_trusted_is_told_apart() {
-        let missed = |reason: &str| Missed { reason: reason.to_owned(), may_have_arrived: false };
-        let untrusted = "no connection: client error (Connect): invalid peer certificate: UnknownIssuer";
-        assert!(missed(untrusted).is_about_the_certificate());
-        assert!(!missed("no connection: Connection refused").is_about_the_certificate());
+    fn obstacles_are_told_apart() {
+        for (reason, obstacle) in [
+            ("invalid peer certificate: UnknownIssuer", Obstacle::Issuer),
+            ("invalid peer certificate: certificate expired: verification time 7 (UNIX)", Obstacle::Dates),
+            ("invalid peer certificate: certificate not valid yet: verification time 7", Obstacle::Dates),
+            ("invalid peer certificate: certificate not valid for name \"a\"", Obstacle::Name),
+            ("invalid peer certificate: BadSignature", Obstacle::Certificate),
+            ("tunnel error: proxy authorization required", Obstacle::Proxy),
+            ("tunnel error: failed to create underlying connection: tcp connect error", Obstacle::Other),
+            ("Connection refused", Obstacle::Other),
+        ] {
+            let reason = format!("no connection: client error (Connect): {reason}");
+            let missed = Missed { reason, may_have_arrived: false };
+            assert_eq!(missed.obstacle(), obstacle, "{}", missed.reason);
+        }
     }
 
     #[test]

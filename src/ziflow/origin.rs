@@ -1,12 +1,89 @@
-//! Where the API key may go: to the configured address and no other, over TLS or to this very machine.
+//! Where the API key may go, and by which way: to the configured address and no other, over TLS or to this very machine,
+//! through a proxy only if the settings name one.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use reqwest::Url;
 use reqwest::redirect::Policy;
+use reqwest::{Certificate, Url};
 
 use crate::ziflow::transport::Settings;
+
+/// The way to Ziflow.
+#[derive(Clone, Debug, Default)]
+pub struct Way {
+    pub trust: Trust,
+    pub proxy: Option<Proxy>,
+}
+
+/// By whom Ziflow's certificate, and that of a proxy, has to be signed.
+#[derive(Clone, Debug, Default)]
+pub enum Trust {
+    /// By whomever this machine trusts.
+    #[default]
+    System,
+    /// By one of these, and by nobody else.
+    Only(Vec<Certificate>),
+}
+
+impl Trust {
+    /// Reads certificates in PEM; the sentence is for the operator.
+    pub fn only(pem: &str) -> Result<Self, String> {
+        let wrong = "it holds no certificates that can be used, in PEM (-----BEGIN CERTIFICATE-----)";
+        let found = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_error| wrong)?;
+        // Only now they are looked into.
+        let usable = reqwest::Client::builder().no_proxy().tls_certs_only(found.clone()).build();
+        if found.is_empty() || usable.is_err() { Err(wrong.to_owned()) } else { Ok(Self::Only(found)) }
+    }
+}
+
+/// A proxy that is asked for a tunnel (RFC 9110 section 9.3.6): it learns where Ziflow is, and nothing that is said there.
+#[derive(Clone)]
+pub struct Proxy(Url);
+
+impl Proxy {
+    /// The sentence is for the operator; it repeats nothing, for a password may stand in the address.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "this is no address of a proxy such as http://proxy.example.com:3128".to_owned();
+        let url = Url::parse(text).map_err(|_error| wrong())?;
+        let is_plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let is_http = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+        if is_http && is_plain { Ok(Self(url)) } else { Err(wrong()) }
+    }
+
+    /// The host and the port; an IPv6 address stands without brackets.
+    pub(super) fn host(&self) -> (String, u16) {
+        host_of(&self.0)
+    }
+
+    /// The password in it.
+    pub fn password(&self) -> Option<&str> {
+        self.0.password()
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.origin().ascii_serialization())
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+pub(super) fn host_of(url: &Url) -> (String, u16) {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    (host.to_owned(), url.port_or_known_default().unwrap_or_default())
+}
+
+/// Whether the key would go there in plain text, which no proxy may see.
+pub fn is_plain(base_url: &str) -> bool {
+    parse(base_url).is_ok_and(|base| base.scheme() == "http")
+}
 
 /// Whether the key may be sent there; the sentence is for the operator.
 pub fn check_base_url(text: &str) -> Result<(), String> {
@@ -51,7 +128,13 @@ pub(super) fn client(base: &Url, settings: &Settings) -> Result<reqwest::Client,
         .no_proxy()
         .connect_timeout(Duration::from_secs(settings.connect_timeout_secs));
     let builder = if base.scheme() == "https" {
-        builder.https_only(true)
+        let builder = match &settings.way.trust {
+            Trust::System => builder,
+            Trust::Only(certificates) => builder.tls_certs_only(certificates.clone()),
+        };
+        let proxy = settings.way.proxy.as_ref().map(|proxy| reqwest::Proxy::https(proxy.0.clone()));
+        let proxy = proxy.transpose().map_err(|_error| "ziflow.proxy cannot be used".to_owned())?;
+        proxy.into_iter().fold(builder.https_only(true), reqwest::ClientBuilder::proxy)
     } else {
         // Plain http never leaves this machine: a machine without CA certificates will do, and no resolver is asked
         // where `localhost` is (RFC 6761 section 6.3).
@@ -138,6 +221,39 @@ mod tests {
             "https://x/v1#a",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_and_never_shown_with_its_password() {
+        for good in [
+            "http://proxy.example:3128",
+            "https://proxy.example",
+            "http://u:s3cret@[::1]:1/",
+            "http://10.0.0.1",
+        ] {
+            let proxy = Proxy::parse(good).unwrap();
+            assert!(!format!("{proxy} {proxy:?}").contains("s3cret"), "{proxy}");
+        }
+        assert_eq!(Proxy::parse("http://u:p@proxy.example").unwrap().to_string(), "http://proxy.example");
+        for bad in [
+            "",
+            "proxy.example:3128",
+            "socks5://u:s3cret@proxy.example",
+            "http://",
+            "http://u:s3cret@proxy.example/path",
+            "http://proxy.example/?s3cret",
+            "http://proxy.example/#s3cret",
+            "http://u:s3cret@:80",
+        ] {
+            assert!(!Proxy::parse(bad).unwrap_err().contains("s3cret"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_certificates() {
+        for bad in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            assert!(Trust::only(bad).is_err(), "{bad}");
         }
     }
 

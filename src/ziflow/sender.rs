@@ -381,6 +381,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::ziflow::origin::Way;
 
     fn sender() -> Sender {
         let number = |number| NonZeroU32::new(number).unwrap();
@@ -390,6 +391,7 @@ mod tests {
             connect_timeout_secs: 1,
             timeout_secs: 1,
             max_answer_bytes: 1,
+            way: Way::default(),
         };
         let settings = Settings { no_seat_texts: Vec::new(), page_size: 1, proof_ttl_secs: 60 };
         let pace = rate_limit::Settings {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::ziflow::calls::{Calls, Made};
 use crate::ziflow::error::Error;
 use crate::ziflow::figures::Ledger;
-use crate::ziflow::origin;
+use crate::ziflow::origin::{self, Way};
 use crate::ziflow::queue::Lane;
 use crate::ziflow::rate_limit::{Permit, RateLimit};
 use crate::ziflow::request::Request;
@@ -40,6 +40,9 @@ pub struct Settings {
     pub connect_timeout_secs: u64,
     pub timeout_secs: u64,
     pub max_answer_bytes: usize,
+    /// Not read with the others: files and secrets are in it.
+    #[serde(skip)]
+    pub way: Way,
 }
 
 /// An API key that a header can carry. It is never shown.
@@ -233,6 +236,8 @@ pub(super) struct Transport {
     base: Url,
     timeout: Duration,
     max_answer_bytes: usize,
+    /// Whom this machine connects to: Ziflow, or the proxy before it.
+    next_hop: (String, u16),
     pub(super) limit: Arc<RateLimit>,
     pub(super) ledger: Ledger,
 }
@@ -242,7 +247,9 @@ impl Transport {
     pub(super) fn new(settings: &Settings, limit: Arc<RateLimit>) -> Result<Self, String> {
         let base = origin::parse(&settings.base_url)?;
         let key = ApiKey::new(&settings.api_key)?;
+        let proxy = settings.way.proxy.as_ref().map(origin::Proxy::host);
         Ok(Self {
+            next_hop: proxy.unwrap_or_else(|| origin::host_of(&base)),
             http: origin::client(&base, settings)?,
             key: ArcSwap::from_pointee((KeyNumber::default(), key)),
             base,
@@ -297,10 +304,9 @@ impl Transport {
         request.url(&self.base).ok_or(Failure::NotSent(Error::NotFound))
     }
 
-    /// The host and the port that every request goes to; an IPv6 address stands without brackets.
-    pub(super) fn host(&self) -> (String, u16) {
-        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        (host.to_owned(), self.base.port_or_known_default().unwrap_or_default())
+    /// The host and the port that connections are made to; an IPv6 address stands without brackets.
+    pub(super) fn next_hop(&self) -> (String, u16) {
+        self.next_hop.clone()
     }
 
     /// Sends within the time there is, and reads the whole answer.

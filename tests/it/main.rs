@@ -50,6 +50,7 @@ mod tokens;
 mod transcripts;
 mod truth;
 mod unknowns;
+mod upstream;
 mod users;
 mod validator;
 mod walk;
