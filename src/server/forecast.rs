@@ -21,8 +21,8 @@ use crate::server::route::{Kind, Operation};
 /// A cycle of Entra's. Looking back for one or two of them, nobody is forgotten between two tries.
 const CYCLE: Duration = Duration::from_secs(40 * 60);
 
-/// So many are remembered of a cycle; when there are more, it is taken for over.
-const MOST: usize = 50_000;
+/// So many numbers are remembered of a cycle; when there are more, it is taken for over.
+const MOST: usize = 100_000;
 
 /// Entra's share is 40 %: half of it leaves time to act.
 const AT_RISK: f64 = 0.2;
@@ -52,6 +52,14 @@ enum State {
     WriteFailed,
 }
 
+/// What is remembered under a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    Object(State),
+    /// It is the name of the one with this number.
+    NameOf(u64),
+}
+
 /// Numbers stand for ids and names: it holds nobody.
 #[derive(Debug)]
 pub(super) struct Forecast {
@@ -63,8 +71,8 @@ pub(super) struct Forecast {
 #[derive(Debug)]
 struct Window {
     since: Instant,
-    now: HashMap<u64, State>,
-    before: HashMap<u64, State>,
+    now: HashMap<u64, Entry>,
+    before: HashMap<u64, Entry>,
 }
 
 /// How many there were lately, and how many of them failed.
@@ -117,29 +125,27 @@ impl Forecast {
     /// What became of it; none when the client has not waited for the answer.
     pub(super) fn note(&self, object: Object, reply: Option<&Reply>) {
         let found = reply.and_then(Reply::subject).map(|id| self.number(object.kind, "id", id));
-        let id = object.id.or(found);
-        let Some(key) = id.or(object.name) else { return };
         let failed = match reply.map(Reply::status) {
             Some(StatusCode::NOT_FOUND) if object.may_be_absent => false,
             Some(status) => status.is_client_error() || status.is_server_error(),
             None => true,
         };
-        let now = Instant::now();
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        window.turn(now);
-        let by_name = object.name.filter(|_| id.is_some()).and_then(|name| window.take(name));
-        let before = window.take(key).or(by_name).unwrap_or(State::Fine);
-        window.now.insert(key, before.then(failed, object.writes));
+        window.turn(Instant::now());
+        window.note(object.id.or(found), object.name, |before| before.then(failed, object.writes));
     }
 
     pub(super) fn share(&self) -> Share {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         window.turn(Instant::now());
-        let failed = |state: &&State| **state != State::Fine;
-        Share {
-            objects: window.now.len() + window.before.len(),
-            failed: window.now.values().chain(window.before.values()).filter(failed).count(),
+        let mut share = Share::default();
+        for entry in window.now.values().chain(window.before.values()) {
+            if let Entry::Object(state) = entry {
+                share.objects += 1;
+                share.failed += usize::from(*state != State::Fine);
+            }
         }
+        share
     }
 
     fn number(&self, kind: Kind, what: &str, text: &str) -> u64 {
@@ -171,7 +177,25 @@ impl Window {
         self.since = now;
     }
 
-    fn take(&mut self, key: u64) -> Option<State> {
+    /// Whoever was known by name and has an id now is known by that, and by the name as well.
+    fn note(&mut self, id: Option<u64>, name: Option<u64>, next: impl FnOnce(State) -> State) {
+        let named = name.and_then(|name| self.take(name));
+        let id = id.or(match named {
+            Some(Entry::NameOf(id)) => Some(id),
+            _ => None,
+        });
+        let Some(key) = id.or(name) else { return };
+        let before = match (self.take(key), named) {
+            (Some(Entry::Object(state)), _) | (None, Some(Entry::Object(state))) => state,
+            _ => State::Fine,
+        };
+        if let Some(name) = name.filter(|name| *name != key) {
+            self.now.insert(name, Entry::NameOf(key));
+        }
+        self.now.insert(key, Entry::Object(next(before)));
+    }
+
+    fn take(&mut self, key: u64) -> Option<Entry> {
         self.now.remove(&key).or_else(|| self.before.remove(&key))
     }
 }
@@ -263,6 +287,10 @@ mod tests {
         ask(&forecast, "GET /Users/7", &Value::Null, Err(404));
         ask(&forecast, FIND, &Value::Null, Ok(list(&["7"])));
         assert_eq!(share(&forecast), (1, 1), "a read makes no write good");
+        ask(&forecast, "PATCH /Users/7", &json!({}), Ok(json!({"id": "7"})));
+        ask(&forecast, FIND, &Value::Null, Err(503));
+        ask(&forecast, "POST /Users", &jo, Err(409));
+        assert_eq!(share(&forecast), (1, 1), "by name and by id it is the same one");
         ask(&forecast, "DELETE /Users/7", &Value::Null, Err(404));
         assert_eq!(share(&forecast), (1, 0), "who is gone is gone");
         ask(&forecast, "PATCH /Groups/7", &json!({}), Err(500));
