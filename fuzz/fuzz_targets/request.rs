@@ -2,12 +2,15 @@
 //! is read to a resource that can be shown and read again.
 #![no_main]
 
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
+use ziflow_scim_bridge::scim::bulk::{Action, Done, Job};
+use ziflow_scim_bridge::scim::error::Error;
 use ziflow_scim_bridge::scim::filter::Limits;
 use ziflow_scim_bridge::scim::members;
 use ziflow_scim_bridge::scim::patch::Patch;
+use ziflow_scim_bridge::scim::query::Query;
 use ziflow_scim_bridge::scim::resource::{Meta, Resource};
 use ziflow_scim_bridge::scim::schema::{GROUP_TYPE, USER_TYPE};
 use ziflow_scim_bridge::server::json as strict;
@@ -52,6 +55,29 @@ fuzz_target!(|bytes: &[u8]| {
             let Ok((rest, _members)) = patch.split_members() else { return };
             let group = json!({"displayName": "Design", "externalId": "1"});
             drop(rest.apply(&Resource::from_part(group, &GROUP_TYPE).unwrap().0));
+        }
+        Operation::Bulk => {
+            let Ok(mut job) = Job::parse(body, 50) else { return };
+            let mut turns = 0;
+            while let Some((place, asked)) = job.turn() {
+                turns += 1;
+                drop(job.conditions(place));
+                let done = asked.and_then(|action| match action {
+                    Action::Create(data) => {
+                        Resource::from_body(data, job.resource_type(place))?;
+                        Ok(Done { status: StatusCode::CREATED, id: format!("made{place}"), version: None })
+                    }
+                    _ => Err(Error::not_found("nobody")),
+                });
+                job.settle(place, done);
+            }
+            let answer = job.into_json(|rt, id| format!("{}/{id}", rt.id), "0");
+            assert_eq!(answer["Operations"].as_array().map(Vec::len), Some(turns));
+        }
+        Operation::Search(kind) => {
+            let rt = kind.unwrap_or(Kind::User).resource_type();
+            let Ok(query) = Query::from_search(body, rt, &Limits::default()) else { return };
+            assert_eq!(query.digest(), query.digest());
         }
         _ => {}
     }

@@ -54,7 +54,7 @@ pub(super) fn nobody(body: &Body) -> bool {
 }
 
 /// A page as it must be: one entry that is no user would be a person lost, so it spoils the page.
-pub(super) fn page(body: &Value, asked: Instant) -> Option<Page> {
+pub fn page(body: &Value, asked: Instant) -> Option<Page> {
     let users = body.get("users")?.as_array()?;
     let accounts = users.iter().filter_map(accounts).reduce(|all, own| &all & &own).unwrap_or_default();
     let users = users.iter().map(User::from_json).collect::<Option<Vec<_>>>()?;

@@ -165,6 +165,15 @@ impl FieldValue {
         }
     }
 
+    /// Whether a field of this type can hold it.
+    fn is_of(&self, field_type: FieldType) -> bool {
+        match field_type {
+            FieldType::Text | FieldType::Choice(_) | FieldType::TimeZone => matches!(self, Self::Text(_)),
+            FieldType::Boolean => matches!(self, Self::Boolean(_)),
+            FieldType::Choices(_) | FieldType::Texts => matches!(self, Self::List(_)),
+        }
+    }
+
     /// Whether there is anything in it.
     pub fn is_empty(&self) -> bool {
         match self {
@@ -286,7 +295,8 @@ fn fields(object: &Map<String, Value>) -> Fields {
     let read = |field: &Field| {
         let value = FieldValue::from_json(object.get(field.name())?)?;
         let value = if *field == Field::Roles { plain_roles(value) } else { value };
-        (!value.is_empty()).then_some((*field, value))
+        // Shown in SCIM, a value of another type would be none of the attribute's.
+        (value.is_of(field.field_type()) && !value.is_empty()).then_some((*field, value))
     };
     Field::ALL
         .iter()
@@ -318,11 +328,13 @@ mod tests {
         let user = User::from_json(&json!({
             "id": "auth0|1", "email": "Jo@Example.com", "first_name": "Jo", "phone": "",
             "roles": ["ROLE_USER", "Admin"], "group": null, "language": 7, "api_key": "secret",
+            "company": ["of another type"], "timezone": true,
         }))
         .unwrap();
         assert_eq!(user.get(Field::FirstName), Some(FieldValue::Text("Jo".into())));
         assert_eq!(user.get(Field::Phone), None);
         assert_eq!(user.get(Field::Language), None);
+        assert_eq!((user.get(Field::Company), user.get(Field::Timezone)), (None, None));
         assert_eq!(user.list(Field::Roles), ["user", "admin"]);
         assert!(user.active && !user.account_owner);
         assert!(!format!("{user:?}").contains("secret"));

@@ -459,7 +459,7 @@ impl Answer {
 }
 
 /// Seconds, or a date (RFC 9110 section 10.2.3).
-fn retry_after(value: &HeaderValue) -> Option<Duration> {
+pub fn retry_after(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
