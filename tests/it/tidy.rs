@@ -213,3 +213,31 @@ fn every_setting_is_documented() {
         assert!(manual.contains(&format!("`{name}`")), "{name} is not in docs/settings.md");
     }
 }
+
+/// A promise is worth as much as the test that shows it: each one that SECURITY.md names is there.
+#[test]
+fn every_test_that_security_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let is_name =
+        |word: &str| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c));
+    let named: Vec<&str> = text.split('`').filter(|word| word.contains("::") && is_name(word)).collect();
+    assert!(named.len() > 40, "the tests are not where they were");
+    for name in named {
+        let (module, function) = name.rsplit_once("::").unwrap();
+        let path = module.replace("::", "/");
+        let files = [format!("tests/it/{path}.rs"), format!("src/{path}.rs"), format!("src/{path}/mod.rs")];
+        let declared = format!("fn {function}(");
+        let is_test = |file: &String| {
+            let text = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+            let before =
+                text.split(&declared).next().filter(|before| before.len() < text.len()).unwrap_or_default();
+            before
+                .trim_end()
+                .rsplit("\n\n")
+                .next()
+                .is_some_and(|above| above.contains("#[test]") || above.contains("#[tokio::test"))
+        };
+        assert!(files.iter().any(is_test), "SECURITY.md names `{name}`, which is no test");
+    }
+}
