@@ -25,7 +25,7 @@ use crate::server::seats::{Phase, Seat, State};
 
 /// How long a client may go on sending after the last answer, and how long a request that is on its way is waited for when
 /// the process stops.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// The parser takes no smaller one.
 const SMALLEST_BUFFER: usize = 8192;

@@ -18,14 +18,14 @@ use rustls::{ServerConfig, SignatureAlgorithm};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use crate::bridge::Component;
 use crate::server::certificate::Certificate;
-use crate::server::connection::read_to_end;
+use crate::server::connection::{LINGER, read_to_end};
 use crate::server::seats::{Phase, Seat};
 
 /// Whoever speaks plain HTTP here would otherwise see bytes that they cannot read.
@@ -154,19 +154,19 @@ impl Tls {
     }
 
     /// The connection once both sides have agreed; none when they have not, or not in time, when somebody else needs the
-    /// place, or when `stop` changes.
+    /// place, or a moment after `stop` has changed.
     pub(super) async fn agree(
         &self,
         stream: TcpStream,
         seat: &Seat,
-        mut stop: watch::Receiver<()>,
+        stop: watch::Receiver<()>,
     ) -> Option<TlsStream<TcpStream>> {
         seat.enter(Phase::Handshake);
         let acceptor = TlsAcceptor::from(Arc::clone(&self.identity.load().config));
         let agreed = tokio::select! {
             agreed = timeout(self.handshake_timeout, accept(acceptor, stream)) => agreed,
             () = seat.has_to_go() => return None,
-            _told = stop.changed() => return None,
+            () = told_to_end(stop) => return None,
         };
         match agreed.map_err(io::Error::from).flatten() {
             Ok(agreed) => agreed,
@@ -181,6 +181,13 @@ impl Tls {
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whoever has begun when the process stops has a request on its way.
+async fn told_to_end(mut stop: watch::Receiver<()>) {
+    // An error means that nobody is left who could tell, which is an end as well.
+    drop(stop.changed().await);
+    sleep(LINGER).await;
 }
 
 /// Nothing comes of a client that speaks plain HTTP, which is told so.
