@@ -37,6 +37,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::bridge::account::Account;
 pub use crate::bridge::account::Unrecognised;
+use crate::bridge::figures::Door;
 use crate::bridge::groups::of_person;
 use crate::bridge::in_force::InForce;
 use crate::bridge::lock::Locks;
@@ -51,7 +52,7 @@ use crate::scim::schema::{ENTERPRISE_USER, GROUP_TYPE, ResourceType, USER_TYPE};
 use crate::scim::version::Conditions;
 use crate::store::groups::Group;
 use crate::store::{self, Store};
-pub use crate::ziflow::calls::{Calls, Made};
+pub use crate::ziflow::calls::{Calls, Made, Outcome};
 use crate::ziflow::client::Invitation;
 use crate::ziflow::directory::Directory;
 use crate::ziflow::model::User;
@@ -357,6 +358,11 @@ impl Bridge {
             // What came of it is what readiness shows next.
             drop(client.prove(&Call::until(deadline)).await);
         }
+    }
+
+    /// How fast Ziflow is asked at present.
+    pub fn pace(&self) -> Door {
+        self.directory.client().limit().figures()
     }
 
     /// Whether another key is needed: Ziflow refuses this one, or it is another account's.

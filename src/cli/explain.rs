@@ -73,22 +73,55 @@ impl Explain {
     }
 
     async fn explain(&self, log: &Captured) -> Result<Explanation, Trouble> {
-        let text = read(&self.request)?;
-        let user = self.user.as_deref().map(|path| json_object(path, "--user")).transpose()?;
-        let group = self.group.as_deref().map(|path| json_object(path, "--group")).transpose()?;
+        let read_object = |path: &Path, argument| json_object(&read(path)?, argument);
+        let question = Question {
+            request: read(&self.request)?,
+            user: self.user.as_deref().map(|path| read_object(path, "--user")).transpose()?,
+            group: self.group.as_deref().map(|path| read_object(path, "--group")).transpose()?,
+        };
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = sockets::bind(loopback, "explain").await?;
         let stage = Stage::set_up(listener, self.config.path().as_deref(), self.variables()).await?;
         show(&stage.failed_examples);
+        Ok(question.answered_on(&stage, log).await?)
+    }
+
+    /// Settings for a single request: nothing is remembered from one before it, and nothing has to wait.
+    fn variables(&self) -> BTreeMap<String, String> {
+        let mut variables: BTreeMap<_, _> = environment().collect();
+        let single = [
+            ("BRIDGE_ZIFLOW__READ_CACHE_TTL_SECS", "0"),
+            ("BRIDGE_RATE_LIMIT__REQUESTS_PER_SECOND", "1000"),
+            ("BRIDGE_RATE_LIMIT__BURST", "1000"),
+        ];
+        variables.extend(single.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        variables.extend(self.mapping.as_deref().map(mapping_variable));
+        variables
+    }
+}
+
+/// What is to be explained.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// As it was written down.
+    pub(super) request: String,
+    /// Who is there before, and which group.
+    pub(super) user: Option<Value>,
+    pub(super) group: Option<Value>,
+}
+
+impl Question {
+    pub(super) async fn answered_on(self, stage: &Stage, log: &Captured) -> Result<Explanation, String> {
+        let Self { request: text, user, group } = self;
         let entra = Entra::new(stage.ziflow.key())?;
         let person = match user {
-            Some(user) => Some(props::person(&stage, &entra, user).await?),
+            Some(user) => Some(props::person(stage, &entra, user).await?),
             None => None,
         };
         let group_id = group.as_ref().map(|group| props::id_of(group).unwrap_or(EXAMPLE_ID).to_owned());
         let known = Known { person: person.as_deref(), group: group_id.as_deref() };
         let request = Request::parse(&text, &stage.base_path, known)?;
-        let group = props::around(&stage, &entra, &request, group).await?;
+        let group = props::around(stage, &entra, &request, group).await?;
         stage.settled().await;
         let events = stage.bridge.listen();
         let before = stage.ziflow.total_calls();
@@ -110,19 +143,6 @@ impl Explain {
             answer,
         })
     }
-
-    /// Settings for a single request: nothing is remembered from one before it, and nothing has to wait.
-    fn variables(&self) -> BTreeMap<String, String> {
-        let mut variables: BTreeMap<_, _> = environment().collect();
-        let single = [
-            ("BRIDGE_ZIFLOW__READ_CACHE_TTL_SECS", "0"),
-            ("BRIDGE_RATE_LIMIT__REQUESTS_PER_SECOND", "1000"),
-            ("BRIDGE_RATE_LIMIT__BURST", "1000"),
-        ];
-        variables.extend(single.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        variables.extend(self.mapping.as_deref().map(mapping_variable));
-        variables
-    }
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -136,9 +156,9 @@ fn read(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn json_object(path: &Path, argument: &str) -> Result<Value, String> {
+pub(super) fn json_object(text: &str, argument: &str) -> Result<Value, String> {
     let value: Value =
-        serde_json::from_str(&read(path)?).map_err(|error| format!("{argument} is no JSON: {error}"))?;
+        serde_json::from_str(text).map_err(|error| format!("{argument} is no JSON: {error}"))?;
     let one = if argument == "--user" { "person" } else { "group" };
     if value.is_object() { Ok(value) } else { Err(format!("{argument} must be a JSON object: one {one}")) }
 }

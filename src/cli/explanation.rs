@@ -11,6 +11,7 @@ use crate::cli::props::Props;
 use crate::cli::request::Request;
 use crate::cli::text::{hanging, indented};
 use crate::mapping::trace::Step;
+use crate::server::status::explain::{self as page, Answer, Called};
 use crate::simulator::Call;
 
 /// Everything about one request.
@@ -86,6 +87,63 @@ impl Explanation {
     }
 }
 
+/// For the status page.
+impl From<Explanation> for Answer {
+    fn from(explanation: Explanation) -> Self {
+        let shown = |body: &Value| if body.is_null() { String::new() } else { format!("{body:#}") };
+        let person = explanation.id.as_ref().map(|id| format!("Ziflow has the person {id}."));
+        Self {
+            request: format!("{} {}", explanation.request.method, explanation.path()),
+            notes: person.into_iter().chain(explanation.props.lines()).collect(),
+            asked: explanation.told(),
+            calls: explanation
+                .calls
+                .iter()
+                .map(|call| Called { call: line_of(call), status: call.status, body: shown(&call.body) })
+                .collect(),
+            status: explanation.status,
+            body: shown(&explanation.answer),
+            log: explanation.log,
+        }
+    }
+}
+
+impl Explanation {
+    /// What the mapping makes of people and groups, for the status page.
+    fn told(&self) -> Vec<page::Asked> {
+        let mapping = &self.mapping;
+        let asked = self.asked().into_iter().map(|asked| page::Asked {
+            about: format!("The mapping, {mapping}, makes of {}", asked.about),
+            fields: fields_told(&asked.fields),
+        });
+        let groups = self.groups().into_iter().map(|group| page::Asked {
+            about: format!("The mapping, {mapping}, grants to members of `{}`", group.name),
+            fields: group.lines().into_iter().map(plain_line).collect(),
+        });
+        let turns = self.turns().into_iter().map(|turn| page::Asked {
+            about: format!("{}, {}, gains or loses after the answer", turn.id, turn.email),
+            fields: turn.lines().into_iter().map(plain_line).collect(),
+        });
+        let mut told: Vec<_> = asked.collect();
+        if self.is_about_groups() {
+            told.extend(groups.chain(turns));
+        }
+        told
+    }
+}
+
+fn fields_told(fields: &[Explained]) -> Vec<page::Field> {
+    let changed = fields.iter().filter(|explained| !explained.is_unchanged()).map(|explained| page::Field {
+        headline: explained.headline(),
+        steps: explained.steps.iter().map(sentence).collect(),
+    });
+    changed.chain(unchanged(fields).map(plain_line)).collect()
+}
+
+fn plain_line(headline: String) -> page::Field {
+    page::Field { headline, steps: Vec::new() }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Request: {} {}", self.request.method, self.path())?;
@@ -138,13 +196,15 @@ fn write_fields(f: &mut fmt::Formatter<'_>, fields: &[Explained]) -> fmt::Result
         writeln!(f, "{}", hanging(&explained.headline(), 2, 6))?;
         explained.steps.iter().try_for_each(|step| writeln!(f, "{}", hanging(&sentence(step), 6, 10)))?;
     }
-    let unchanged: Vec<_> =
+    unchanged(fields).map_or(Ok(()), |text| writeln!(f, "{}", hanging(&text, 2, 6)))
+}
+
+/// The fields that the request has nothing to do with, in a line.
+fn unchanged(fields: &[Explained]) -> Option<String> {
+    let names: Vec<_> =
         fields.iter().filter(|field| field.is_unchanged()).map(|field| field.field.name()).collect();
-    if unchanged.is_empty() {
-        return Ok(());
-    }
-    let text = format!("{}: nothing that they are made of is changed by this request", unchanged.join(", "));
-    writeln!(f, "{}", hanging(&text, 2, 6))
+    (!names.is_empty())
+        .then(|| format!("{}: nothing that they are made of is changed by this request", names.join(", ")))
 }
 
 fn write_calls(f: &mut fmt::Formatter<'_>, calls: &[Call]) -> fmt::Result {
@@ -153,14 +213,18 @@ fn write_calls(f: &mut fmt::Formatter<'_>, calls: &[Call]) -> fmt::Result {
     }
     writeln!(f, "\nCalls of Ziflow:")?;
     for (index, call) in calls.iter().enumerate() {
-        let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
         let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-        let path = percent_encoding::percent_decode_str(&call.path).decode_utf8_lossy();
-        let line = format!("{}. {} {path}{query} ({status})", index + 1, call.method);
+        let line = format!("{}. {} ({status})", index + 1, line_of(call));
         writeln!(f, "{}", hanging(&line, 2, 6))?;
         write_body(f, &call.body)?;
     }
     Ok(())
+}
+
+fn line_of(call: &Call) -> String {
+    let query = if call.query.is_empty() { String::new() } else { format!("?{}", call.query) };
+    let path = percent_encoding::percent_decode_str(&call.path).decode_utf8_lossy();
+    format!("{} {path}{query}", call.method)
 }
 
 fn write_body(f: &mut fmt::Formatter<'_>, body: &Value) -> fmt::Result {

@@ -11,6 +11,7 @@ mod diagnosis;
 mod doctor;
 mod entra;
 mod explain;
+mod explainer;
 mod explanation;
 mod granted;
 mod manual;

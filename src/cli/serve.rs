@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::bridge::{Bridge, Unrecognised};
 use crate::cli::descriptors;
+use crate::cli::explainer::Explainer;
 use crate::cli::reload::{Reloader, tell};
 use crate::cli::sockets::{Side, Sockets};
 use crate::cli::systemd::{self, Systemd};
@@ -96,7 +97,8 @@ async fn serve(
     info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
     let door = Arc::new(Door::new(settings.tokens.clone(), settings.auth));
     let gate = Arc::new(Gate::new(settings.admin.access.clone(), Arc::clone(&door), watched_at));
-    let (reloads, witness) = (Arc::new(Reloads::default()), Arc::new(Witness::default()));
+    let (reloads, witness) =
+        (Arc::new(Reloads::default()), Arc::new(Witness::keeping(settings.admin.operations)));
     let systemd = Arc::new(Systemd::new(
         tenant_url.clone(),
         Arc::clone(&bridge),
@@ -115,6 +117,7 @@ async fn serve(
     let reloading = Arc::clone(reloader.pulse());
     let readiness =
         Readiness::new(Arc::clone(&bridge), reloads, Arc::clone(&door), Arc::clone(&witness), tls.clone());
+    let explainer = Arc::new(Explainer::new(&settings, Arc::clone(&bridge)));
     let (limits, admin_connections) = (settings.server.limits.clone(), settings.admin.max_connections);
     let pulses = [witness.accepting(), &*reloading, bridge.grants_pulse()];
     systemd.ready().await;
@@ -130,7 +133,8 @@ async fn serve(
         ),
         async {
             if let Some(admin) = admin {
-                admin::run(admin, admin_connections, readiness, gate, limits, told(stopped.clone())).await;
+                let shutdown = told(stopped.clone());
+                admin::run(admin, admin_connections, readiness, explainer, gate, limits, shutdown).await;
             }
         },
         reloader.run(hangup, told(stopped.clone())),

@@ -7,14 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Policy};
 use crate::cli::serve;
-use crate::config::{self, Report};
+use crate::config::{self, Report, Settings};
+use crate::server::tokens::Tokens;
 use crate::server::{self, auth::Door};
 use crate::simulator::{self, Simulator};
+use crate::store::Location;
+use crate::ziflow::transport;
 
 /// What groups grant follows a request within this time, or is not waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,14 +60,27 @@ impl Stage {
         file: Option<&Path>,
         mut variables: BTreeMap<String, String>,
     ) -> Result<Self, Trouble> {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let ziflow = simulator::start(any, simulator::Settings::default()).await;
-        let ziflow = ziflow.map_err(|error| format!("the simulated Ziflow cannot start: {error}"))?;
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let ziflow = simulated().await?;
         // Given beside the key, its file would be a second key.
         variables.remove("BRIDGE_ZIFLOW__API_KEY_FILE");
         variables.extend(overruled(&ziflow));
         let settings = config::load_for_trial(file, variables.into_iter()).map_err(Trouble::Configuration)?;
+        Ok(Self::with(listener, ziflow, settings).await?)
+    }
+
+    /// The same with the settings of a bridge that runs, but for those that would leave the stage.
+    pub(super) async fn like(listener: TcpListener, settings: Settings) -> Result<Self, String> {
+        let ziflow = simulated().await?;
+        let api_key = SecretString::from(ziflow.key().to_owned());
+        let tokens = Tokens::of_api_key(&api_key);
+        let connection = transport::Settings { base_url: ziflow.base_url(), api_key, ..settings.connection };
+        let policy = Policy { dry_run: false, ..settings.policy };
+        let settings = Settings { tokens, connection, policy, store: Location::Memory, ..settings };
+        Self::with(listener, ziflow, settings).await
+    }
+
+    async fn with(listener: TcpListener, ziflow: Simulator, settings: Settings) -> Result<Self, String> {
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
         let tenant_url = settings.server.tenant_url(settings.server.listen.address().unwrap_or(address));
         let base_path = settings.server.base_path.clone();
         let url = format!("http://{address}{base_path}");
@@ -102,6 +119,12 @@ impl Drop for Stage {
         self.service.abort();
         self.grants.abort();
     }
+}
+
+async fn simulated() -> Result<Simulator, String> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let ziflow = simulator::start(any, simulator::Settings::default()).await;
+    ziflow.map_err(|error| format!("the simulated Ziflow cannot start: {error}"))
 }
 
 fn overruled(ziflow: &Simulator) -> impl Iterator<Item = (String, String)> {

@@ -26,16 +26,27 @@ impl Loader {
         let listen = self.admin_listen();
         let token = self.admin_token(api_key, others);
         let hosts = self.admin_hosts();
-        let max_connections = self.value("admin.max_connections").and_then(|most| most.as_u64());
-        let max_connections = max_connections.and_then(|most| usize::try_from(most).ok()).ok_or(Reported)?;
+        let max_connections = self.number("admin.max_connections");
+        let operations = self.number("admin.operations");
         let plain_http_behind_proxy = self.value("server.plain_http_behind_proxy") == Some(Value::Bool(true));
         let access = Access { token: token?, hosts: hosts? };
-        let settings = Settings { listen: listen?, plain_http_behind_proxy, max_connections, access };
+        let settings = Settings {
+            listen: listen?,
+            plain_http_behind_proxy,
+            max_connections: max_connections?,
+            operations: operations?,
+            access,
+        };
         let address = settings.listen.and_then(Listen::address);
         if let Some(Err((message, hint))) = address.map(|address| settings.may_listen_on(address)) {
             self.report(Severity::Error, LISTEN, &message, hint);
         }
         Ok(settings)
+    }
+
+    fn number(&self, key: &str) -> Result<usize, Reported> {
+        let number = self.value(key).and_then(|number| number.as_u64());
+        number.and_then(|number| usize::try_from(number).ok()).ok_or(Reported)
     }
 
     fn admin_listen(&mut self) -> Result<Option<Listen>, Reported> {

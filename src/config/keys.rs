@@ -119,6 +119,7 @@ pub(super) fn keys() -> Vec<Key> {
         ("admin.token", Token),
         ("admin.hosts", Texts),
         ("admin.max_connections", Integer(1..=65_536)),
+        ("admin.operations", Integer(0..=10_000)),
         ("auth.tokens", Tokens),
         ("auth.max_failures_per_minute", Integer(0..=1_000_000)),
         ("ziflow.base_url", Text),

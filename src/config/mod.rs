@@ -47,7 +47,7 @@ pub const MAPPING_YAML: &str = include_str!("../../config/mapping.yaml");
 pub const DEFAULT_FILE: &str = "/etc/ziflow-scim-bridge/bridge.yaml";
 
 /// Everything the process needs to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub server: server::Settings,
     /// Where the certificate and its key come from, if there is TLS, and the digest of both.

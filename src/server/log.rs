@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::bridge::Calls;
 use crate::scim::error::Error;
 use crate::server::forecast::Object;
+use crate::server::operations::Operation;
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
 use crate::server::source::Source;
@@ -43,6 +45,12 @@ pub(super) struct Line {
     pub(super) client: Option<String>,
     /// For the forecast: whom it is about.
     pub(super) object: Option<Object>,
+    /// What the client, or a proxy before it, calls the request.
+    pub(super) client_request_id: Option<String>,
+    /// Whether it asks for a change.
+    pub(super) writes: bool,
+    /// Tells one person who is to be made from another.
+    pub(super) newcomer: Option<u64>,
     /// Whether the log has heard enough of its like.
     pub(super) is_quiet: bool,
     /// Whether the client has been answered, or has given up.
@@ -60,6 +68,9 @@ impl Line {
             source,
             client: None,
             object: None,
+            client_request_id: None,
+            writes: false,
+            newcomer: None,
             is_quiet: false,
             is_answered: Arc::default(),
         }
@@ -81,12 +92,10 @@ impl Line {
         if self.is_quiet {
             return;
         }
-        let Self { request_id, operation, client, .. } = self;
+        let Self { request_id, operation, client, client_request_id, .. } = self;
         let method = self.method();
         let status = done.reply.status();
-        // What stands in the place of an id may be a name: only what turned out to be an id is written down.
-        let asked = self.id.as_ref().filter(|id| status.is_success() || !id.contains(['@', ' ']));
-        let id = asked.or(done.reply.id.as_ref());
+        let id = self.id(Some(done));
         // Whoever has shown a right credential is known by that.
         let source = client.is_none().then(|| tracing::field::display(self.source));
         let ms = self.ms();
@@ -94,7 +103,7 @@ impl Line {
             ($level:ident) => {
                 $level!(
                     operation, id, status = status.as_u16(), reason = done.reason, client, source,
-                    ziflow_calls = done.calls.left(), ms, method, %request_id, "request"
+                    ziflow_calls = done.calls.left(), ms, method, client_request_id, %request_id, "request"
                 )
             };
         }
@@ -104,6 +113,33 @@ impl Line {
         } else {
             line!(info);
         }
+    }
+
+    /// The same for those who watch.
+    pub(super) fn operation(&self, done: Option<&Done>) -> Operation {
+        Operation {
+            at: Timestamp::now(),
+            request_id: self.request_id.as_str().to_owned(),
+            client_request_id: self.client_request_id.clone(),
+            method: self.method().to_owned(),
+            name: self.operation,
+            writes: self.writes,
+            id: self.id(done).cloned(),
+            newcomer: self.newcomer,
+            is_known: self.client.is_some(),
+            who: self.client.clone().unwrap_or_else(|| self.source.to_string()),
+            status: done.map(|done| done.reply.status()),
+            reason: done.and_then(|done| done.reason.clone()),
+            took: self.start.elapsed(),
+            calls: done.map(|done| done.calls.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// What stands in the place of an id may be a name: only what turned out to be an id is written down.
+    fn id<'a>(&'a self, done: Option<&'a Done>) -> Option<&'a String> {
+        let is_there = done.is_some_and(|done| done.reply.status().is_success());
+        let asked = self.id.as_ref().filter(|id| is_there || !id.contains(['@', ' ']));
+        asked.or(done.and_then(|done| done.reply.id.as_ref()))
     }
 
     /// A method is any word that a client likes.

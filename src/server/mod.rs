@@ -16,6 +16,7 @@ mod log;
 mod metrics;
 pub mod minted;
 mod noticed;
+mod operations;
 mod process;
 pub mod readiness;
 pub mod reloads;
@@ -26,6 +27,7 @@ pub mod route;
 mod search;
 pub mod seats;
 pub mod source;
+pub mod status;
 pub mod tls;
 pub mod tokens;
 mod traffic;
@@ -302,7 +304,8 @@ impl Server {
         seat: &Seat,
     ) -> Response<Full<Bytes>> {
         let (head, mut body) = request.into_parts();
-        let line = Line::new(request_id.clone(), head.method.clone(), source);
+        let mut line = Line::new(request_id.clone(), head.method.clone(), source);
+        line.client_request_id = request::client_request_id(&head.headers);
         let mut pending = Pending { witness: &self.witness, line };
         let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
         let reply = match timeout(limit, self.handle(&head, &mut body, &mut pending.line, seat)).await {
@@ -364,6 +367,7 @@ impl Server {
         })?;
         line.id = operation.id().map(str::to_owned);
         line.object = self.witness.forecast.object(&operation, &Value::Null);
+        line.writes = operation.writes();
         let conditions = request::conditions(&head.headers).map_err(|error| told(&error))?;
         let body = if operation.takes_body() {
             let limits = &self.settings.limits;
@@ -375,6 +379,9 @@ impl Server {
         };
         // Whom a create is about stands in its body.
         line.object = self.witness.forecast.object(&operation, &body);
+        if matches!(operation, Operation::Create(Kind::User, _)) {
+            line.newcomer = self.witness.operations.newcomer(&body);
+        }
         Ok(Work { operation, body, conditions, _turn: turn })
     }
 

@@ -40,8 +40,8 @@ pub(super) struct Part {
     pub(super) name: &'static str,
     /// One of [`STATES`].
     pub(super) state: &'static str,
-    since: String,
-    detail: String,
+    pub(super) since: String,
+    pub(super) detail: String,
 }
 
 impl Readiness {

@@ -4,11 +4,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-/// So many problems of a refused reload are repeated; the log has all of them.
-const MOST_PROBLEMS: usize = 3;
+/// So many problems of a refused reload are kept for the status page; the log has all of them.
+const MOST_KEPT: usize = 50;
+const KEPT_CHARS: usize = 2000;
 
-/// How much of each.
-const PROBLEM_CHARS: usize = 300;
+/// So many of them, and so much of each, are told where there is a line only.
+const MOST_TOLD: usize = 3;
+const TOLD_CHARS: usize = 300;
 
 /// What was to be reloaded, the lesser first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +25,7 @@ pub struct Refusal {
     pub scope: Scope,
     pub at: Timestamp,
     pub problems: Vec<String>,
-    /// How many problems there were beside these.
+    /// How many there were beside these.
     pub further: usize,
 }
 
@@ -63,8 +65,8 @@ impl Reloads {
         tally.refusal = Some(Refusal {
             scope: scope.max(before),
             at: Timestamp::now(),
-            problems: problems.iter().take(MOST_PROBLEMS).map(|problem| shorten(problem)).collect(),
-            further: problems.len().saturating_sub(MOST_PROBLEMS),
+            problems: problems.iter().take(MOST_KEPT).map(|problem| shorten(problem, KEPT_CHARS)).collect(),
+            further: problems.len().saturating_sub(MOST_KEPT),
         });
     }
 
@@ -85,16 +87,18 @@ impl Reloads {
 impl Refusal {
     /// As readiness tells it.
     pub fn text(&self) -> String {
-        let further = match self.further {
+        let further = match self.further + self.problems.len().saturating_sub(MOST_TOLD) {
             0 => String::new(),
             further => format!("; and {further} more, see the log"),
         };
-        format!("the reload of {:.0} was refused: {}{further}", self.at, self.problems.join("; "))
+        let told: Vec<_> =
+            self.problems.iter().take(MOST_TOLD).map(|problem| shorten(problem, TOLD_CHARS)).collect();
+        format!("the reload of {:.0} was refused: {}{further}", self.at, told.join("; "))
     }
 }
 
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(PROBLEM_CHARS) {
+fn shorten(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }

@@ -19,6 +19,10 @@ use crate::server::json;
 const DISCARD_BYTES: usize = 65_536;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
+/// Where a request's own name may stand: Microsoft's services write the first, proxies the last.
+const CLIENT_REQUEST_IDS: [&str; 3] = ["client-request-id", "x-ms-client-request-id", "x-request-id"];
+const CLIENT_REQUEST_ID_BYTES: usize = 64;
+
 /// Names one request in the answer, the log and each error's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(String);
@@ -103,6 +107,15 @@ pub async fn body(
     }
 }
 
+/// By what name the client, or a proxy before it, knows the request: the first header that says it in so few and such
+/// plain characters that it can be repeated.
+pub fn client_request_id(headers: &HeaderMap) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    let mut ids = CLIENT_REQUEST_IDS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
+    let id = ids.find(|id| (1..=CLIENT_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(plain))?;
+    Some(id.to_owned())
+}
+
 /// Reads what nobody wants and drops it, so that the connection can be used again. A large or slow rest is not
 /// waited for: the connection then ends with the answer.
 pub async fn discard(headers: &HeaderMap, incoming: &mut Incoming) {
@@ -155,6 +168,27 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
+
+    #[test]
+    fn only_a_plain_id_is_repeated() {
+        for (headers, id) in [
+            (&[("x-request-id", "a")][..], Some("a")),
+            (&[("x-request-id", "b"), ("client-request-id", "a-1_2.3:4")], Some("a-1_2.3:4")),
+            (&[("x-request-id", "b"), ("client-request-id", "a b")], Some("b")),
+            (&[("x-request-id", "")], None),
+            (&[("x-request-id", "a\"b")], None),
+            (
+                &[("x-request-id", "0123456789012345678901234567890123456789012345678901234567890123456789")],
+                None,
+            ),
+            (&[], None),
+        ] {
+            let header =
+                |name: &'static str, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
+            let map = headers.iter().map(|(name, value)| header(name, value)).collect();
+            assert_eq!(client_request_id(&map).as_deref(), id, "{headers:?}");
+        }
+    }
 
     #[test]
     fn only_what_says_something_else_is_no_json() {

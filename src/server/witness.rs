@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::bridge::pulse::Pulse;
 use crate::server::forecast::Forecast;
 use crate::server::log::{Done, Line};
+use crate::server::operations::Operations;
 use crate::server::reply::Reply;
 use crate::server::seats::Seats;
 use crate::server::traffic::Traffic;
@@ -21,6 +22,7 @@ const LONGEST_ROUND: Duration = Duration::from_secs(15);
 pub struct Witness {
     pub(super) started: Timestamp,
     pub(super) traffic: Traffic,
+    pub(super) operations: Operations,
     pub(super) forecast: Forecast,
     /// The connections, once there may be some.
     pub(super) seats: OnceLock<Arc<Seats>>,
@@ -32,6 +34,7 @@ impl Default for Witness {
         Self {
             started: Timestamp::now(),
             traffic: Traffic::default(),
+            operations: Operations::default(),
             forecast: Forecast::default(),
             seats: OnceLock::new(),
             accepting: Pulse::new("accepting connections", LONGEST_ROUND),
@@ -40,6 +43,11 @@ impl Default for Witness {
 }
 
 impl Witness {
+    /// Keeps so many requests to show them.
+    pub fn keeping(operations: usize) -> Self {
+        Self { operations: Operations::new(operations), ..Self::default() }
+    }
+
     /// Whether connections are still accepted.
     pub fn accepting(&self) -> &Pulse {
         &self.accepting
@@ -55,6 +63,9 @@ impl Witness {
             if let Some(object) = line.object {
                 self.forecast.note(object, reply);
             }
+        }
+        if !line.is_quiet && (is_first || done.is_some()) {
+            self.operations.note(line.operation(done));
         }
         is_first
     }

@@ -126,6 +126,8 @@ fn outcome_of(answer: &Answer) -> &'static str {
 /// How the door to Ziflow is at one moment, and what it has done so far.
 #[derive(Clone, Debug)]
 pub struct Door {
+    /// Calls a second that have left, over the last ten.
+    pub lately: f64,
     /// How many wait in each lane, by its name.
     pub waiting: [(&'static str, usize); 3],
     pub in_flight: u32,

@@ -6,6 +6,7 @@ mod breaker;
 mod cache;
 pub mod calls;
 pub mod client;
+mod departures;
 pub mod directory;
 pub mod error;
 pub mod everyone;

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::meter::Histogram;
+use crate::ziflow::departures::Departures;
 use crate::ziflow::error::Error;
 use crate::ziflow::figures::{Counter, Door};
 use crate::ziflow::queue::{Lane, Place, Queue};
@@ -52,6 +53,7 @@ pub struct RateLimit {
     paces: Vec<Pace>,
     clock: TokioClock,
     queue: Mutex<Queue>,
+    departures: Mutex<Departures>,
     slowdown: Mutex<Slowdown>,
     counted: Counted,
     requests_per_second: u32,
@@ -121,6 +123,7 @@ impl RateLimit {
                 .collect(),
             clock,
             queue: Mutex::new(Queue::new(settings.in_flight.get(), max_wait)),
+            departures: Mutex::default(),
             slowdown: Mutex::new(Slowdown { paused_until: None, halvings: 0, since: now, promised: now }),
             counted: Counted::default(),
             requests_per_second: settings.requests_per_second.get(),
@@ -204,12 +207,13 @@ impl RateLimit {
     }
 
     /// How things stand at the door.
-    pub(super) fn figures(&self) -> Door {
+    pub fn figures(&self) -> Door {
         let (waiting, (in_flight, most_in_flight)) = {
             let queue = self.queue();
             (queue.waiting(), queue.under_way())
         };
         Door {
+            lately: lock(&self.departures).per_second(Instant::now()),
             waiting,
             in_flight,
             most_in_flight,
@@ -228,7 +232,9 @@ impl RateLimit {
                 match self.ready() {
                     Ok(()) => {
                         self.queue().leave(place);
-                        return Permit { limit: Arc::clone(self), left: Instant::now() };
+                        let left = Instant::now();
+                        lock(&self.departures).note(left);
+                        return Permit { limit: Arc::clone(self), left };
                     }
                     Err(not_before) => Some(not_before),
                 }

@@ -42,6 +42,7 @@ mod reload;
 mod schema;
 mod secrets;
 mod starters;
+mod status_page;
 mod storm;
 mod systemd;
 mod tidy;

@@ -10,7 +10,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -29,6 +29,7 @@ type Refusal = Box<Response<Full<Bytes>>>;
 /// A page in somebody's browser may reach this listener under a name of its own (DNS rebinding), but under no other.
 const FOREIGN: &str = "ask by address or as localhost, or put the name into admin.hosts";
 
+const ELSEWHERE: &str = "the question comes from a page elsewhere";
 const NO_TOKEN: &str = "show admin.token: as a bearer token, or as the password beside any user name";
 const WRONG: &str = "this is not admin.token";
 const TOO_MANY: &str = "too many wrong credentials came from this address within a minute; the right one is always \
@@ -86,7 +87,8 @@ impl Gate {
     /// Whether somebody may look. Nothing else of the request is looked at before this.
     pub(super) fn check(&self, head: &Parts, max_target_bytes: usize, source: Source) -> Result<(), Refusal> {
         let access = self.access.load();
-        if !matches!(head.method, Method::GET | Method::HEAD) {
+        let asks = head.method == Method::POST && head.uri.path() == pages::EXPLAIN;
+        if !asks && !matches!(head.method, Method::GET | Method::HEAD) {
             let reason = "nothing changes over this listener";
             let refusal = refusal(StatusCode::METHOD_NOT_ALLOWED, reason);
             return Err(with(refusal, ALLOW, HeaderValue::from_static("GET, HEAD")));
@@ -94,6 +96,9 @@ impl Gate {
         request::well_formed(head, max_target_bytes).map_err(|error| refusal(error.status, &error.detail))?;
         if !access.knows_names_of(head) {
             return Err(refusal(StatusCode::FORBIDDEN, FOREIGN));
+        }
+        if asks && !is_of_own_page(&head.headers) {
+            return Err(refusal(StatusCode::FORBIDDEN, ELSEWHERE));
         }
         match &access.token {
             Some(token) if head.uri.path() != pages::OPEN => self.check_token(token, &head.headers, source),
@@ -136,6 +141,20 @@ fn refusal(status: StatusCode, reason: &str) -> Refusal {
 fn with(mut refusal: Refusal, name: HeaderName, value: HeaderValue) -> Refusal {
     refusal.headers_mut().append(name, value);
     refusal
+}
+
+/// A question changes nothing, and still nobody else's page shall make a browser ask it. Whatever is no browser says
+/// nothing of where it comes from.
+fn is_of_own_page(headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match (text(HeaderName::from_static("sec-fetch-site")), text(ORIGIN)) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            host.is_some_and(|host| Some(host) == text(HOST))
+        }
+        (None, None) => true,
+    }
 }
 
 fn unauthorised(reason: &str) -> Refusal {

@@ -1,5 +1,5 @@
 //! The second listener, for those who watch: `/healthz` (the process turns), `/readyz` (whether Entra can be served,
-//! part by part) and `/metrics`. Nothing changes over it, and it shows nobody.
+//! part by part), `/metrics`, and for people the status page and `/explain`. Nothing changes over it, and it shows nobody.
 
 pub mod access;
 mod pages;
@@ -25,6 +25,7 @@ use crate::server::listen::{Listen, Unfit};
 use crate::server::readiness::Readiness;
 use crate::server::seats::{Seat, Seats};
 use crate::server::source::Source;
+use crate::server::status::explain::{Explain, Explainer};
 use crate::server::{self, Limits};
 
 /// So often the parts are looked at, so that "since" is true to this many seconds.
@@ -41,6 +42,8 @@ pub struct Settings {
     pub listen: Option<Listen>,
     pub plain_http_behind_proxy: bool,
     pub max_connections: usize,
+    /// As many of the latest requests are kept for the status page.
+    pub operations: usize,
     pub access: Access,
 }
 
@@ -67,6 +70,7 @@ impl Settings {
 #[derive(Debug)]
 struct Admin {
     readiness: Readiness,
+    explainer: Explainer,
     gate: Arc<Gate>,
     limits: Limits,
 }
@@ -76,11 +80,13 @@ pub async fn run(
     listener: TcpListener,
     max_connections: usize,
     readiness: Readiness,
+    explain: Arc<dyn Explain>,
     gate: Arc<Gate>,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
-    let admin = Arc::new(Admin { readiness, gate, limits });
+    let explainer = Explainer::new(explain, Duration::from_secs(limits.request_timeout_secs));
+    let admin = Arc::new(Admin { readiness, explainer, gate, limits });
     tokio::select! {
         () = admin.accept(listener, max_connections) => {}
         () = look(&admin.readiness) => {}
@@ -115,12 +121,12 @@ impl Admin {
     }
 
     async fn answer(&self, request: Request<Incoming>, source: Source, seat: &Seat) -> Response<Full<Bytes>> {
-        let (head, _body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let limit = Duration::from_secs(self.limits.request_timeout_secs);
         let answer = match self.gate.check(&head, self.limits.max_target_bytes, source) {
             Ok(()) => {
                 seat.is_known();
-                timeout(limit, pages::show(head.uri.path(), &self.readiness)).await.unwrap_or_else(late)
+                timeout(limit, pages::show(self, &head, body)).await.unwrap_or_else(late)
             }
             Err(refusal) => *refusal,
         };

@@ -1,0 +1,32 @@
+//! The status page and the tab `explain`, for people who watch: no script, nothing from elsewhere, nobody's name.
+
+pub mod explain;
+mod filter;
+mod page;
+mod view;
+
+use jiff::Timestamp;
+
+use crate::server::readiness::Readiness;
+use crate::server::status::filter::Filter;
+use crate::server::status::page::Seen;
+
+pub(super) const STYLE: &str = include_str!("style.css");
+pub(super) const ICON: &str = include_str!("icon.svg");
+
+/// The page at this moment; `query` says which requests are to be shown.
+pub(super) async fn page(readiness: &Readiness, query: Option<&str>) -> String {
+    let look = readiness.look().await;
+    let operations = &readiness.witness.operations;
+    let seen = Seen {
+        now: Timestamp::now(),
+        look,
+        tally: readiness.reloads.tally(),
+        mapping: readiness.bridge.mapping_in_force(),
+        tokens: readiness.door.tokens(),
+        pace: readiness.bridge.pace(),
+        operations: operations.latest(),
+        failures: operations.failures(),
+    };
+    seen.page(&Filter::parse(query))
+}

@@ -1,0 +1,233 @@
+//! The status page and `explain` beside it, as a browser gets them: what they show, and that nothing of what others
+//! write becomes more than text in them.
+
+use reqwest::header::{CONTENT_TYPE, ORIGIN};
+use serde_json::json;
+
+use crate::harness::{Bridge, Folder, command, person, ziflow};
+
+/// Somebody with a browser.
+fn browser() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
+}
+
+async fn page(bridge: &Bridge, target: &str) -> String {
+    let response = browser().get(format!("{}{target}", bridge.admin)).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let text = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(text("content-type"), "text/html; charset=utf-8");
+    let policy = text("content-security-policy");
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+    let page = response.text().await.unwrap();
+    // What the policy would refuse is not there either.
+    for word in ["<script", "<style", " style=", " onclick", "javascript:", "http-equiv=\"set"] {
+        assert!(!page.contains(word), "{word} in {page}");
+    }
+    page
+}
+
+/// The part of the page about the requests of late.
+fn requests(page: &str) -> &str {
+    page.split("<ol class=\"requests\">").nth(1).unwrap().split("</ol>").next().unwrap()
+}
+
+fn counted(page: &str) -> usize {
+    requests(page).matches("<details").count()
+}
+
+async fn explained(bridge: &Bridge, form: &[(&str, &str)], headers: &[(&str, &str)]) -> (u16, String) {
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form);
+    let mut request = browser().post(format!("{}/explain", bridge.admin)).body(body.finish());
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn an_operator_sees_what_was_asked_and_what_became_of_it() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let before = page(&bridge, "/").await;
+    assert!(
+        before.contains("Entra is served") && before.contains("Nobody with a right credential has asked")
+    );
+
+    let id = bridge.create(person("jo@example.com")).await.expect(201).id();
+    let refused =
+        bridge.patch(&id, json!([{"op": "replace", "path": "active", "value": "x"}])).await.expect(400);
+    let request_id = refused.header("request-id").unwrap().to_owned();
+    bridge.create(json!({"userName": "lee@example.com"})).await.expect(400);
+
+    let seen = page(&bridge, "/").await;
+    let failed = seen.split("id=\"failed\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(failed.contains(&id) && failed.contains(&request_id), "{failed}");
+    assert!(failed.contains("active must be a boolean") && failed.contains("somebody new"), "{failed}");
+    assert!(!seen.contains("example.com"), "nobody is named: {seen}");
+
+    let one = page(&bridge, &format!("/?q={request_id}")).await;
+    assert_eq!(counted(&one), 1);
+    assert!(requests(&one).contains("<details open"), "the one that was looked for is open");
+    let made = page(&bridge, "/?operation=create-user&show=2").await;
+    assert_eq!(counted(&made), 1);
+    assert!(requests(&made).contains("POST /users</td>"), "{}", requests(&made));
+    assert_eq!(counted(&page(&bridge, "/?show=failed").await), 2);
+    assert_eq!(counted(&page(&bridge, "/?show=5").await), 0);
+
+    bridge.patch(&id, json!([{"op": "replace", "path": "active", "value": false}])).await.expect(200);
+    let healed = page(&bridge, "/").await;
+    let failed = healed.split("id=\"failed\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(!failed.contains(&id), "{failed}");
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn trouble_and_the_last_reload_are_told() {
+    let ziflow = ziflow(&[]).await;
+    let folder = Folder::new();
+    let mapping = folder.file("mapping.yaml", include_str!("../../config/mapping.yaml"));
+    let file = mapping.to_str().unwrap();
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_MAPPING__FILE", file)]).await;
+    folder.file("mapping.yaml", "user:\n  email: { fron: userName }\n");
+    bridge.hang_up();
+    bridge.line("the reload is refused, and everything stays as it was").await;
+    let seen = page(&bridge, "/").await;
+    assert!(seen.contains("Entra is served; one thing wants a look."), "{seen}");
+    assert!(seen.contains("mapping.yaml:2: user.email.fron: "), "{seen}");
+
+    ziflow.stop().await;
+    bridge.create(person("jo@example.com")).await;
+    let seen = page(&bridge, "/").await;
+    assert!(seen.contains("Entra is not served.") && seen.contains("<b>upstream</b>"), "{seen}");
+    assert!(requests(&seen).contains("no connection"), "{}", requests(&seen));
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn whatever_others_write_stays_text() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let nasty = [
+        "%3Cscript%3Ealert(1)%3C%2Fscript%3E",
+        "%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E",
+        "'%20onmouseover='x",
+        "%E2%80%AEgpj.exe",
+        "%3C%2Ftitle%3E%3C!--",
+    ];
+    for id in nasty {
+        bridge.ask_with(&format!("GET /Users/{id}"), &[("x-request-id", "<b>x</b>")], None).await;
+    }
+    bridge.ask("PATCH /Users/%3Cb%3E1", Some(json!({"<script>": ["</textarea><script>", "\u{0}"]}))).await;
+    for target in ["/", "/?q=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E&operation=%3Cb%3E&show=failed"] {
+        let seen = page(&bridge, target).await;
+        for word in ["<img src=x", "<b>x", "<b>1", "alert(1)<", "' onmouse"] {
+            assert!(!seen.contains(word), "{word} in {seen}");
+        }
+    }
+    assert!(page(&bridge, "/").await.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+
+    let body = r#"{"userName": "</pre><script>alert(1)</script>", "name": {"givenName": "\"'<b>", "familyName": "\u0001"}}"#;
+    let (status, seen) = explained(&bridge, &[("request", body)], &[]).await;
+    assert_eq!(status, 200);
+    assert!(!seen.contains("<script") && !seen.contains("<b>"), "{seen}");
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_kept_and_shown_is_bounded() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_ADMIN__OPERATIONS", "120")]).await;
+    for _ in 0..130 {
+        bridge.get("/ServiceProviderConfig").await.expect(200);
+    }
+    let first = page(&bridge, "/").await;
+    assert_eq!(counted(&first), 100);
+    assert!(first.contains("The last 120 requests"), "{first}");
+    assert_eq!(counted(&page(&bridge, "/?page=1").await), 20);
+    for _ in 0..25 {
+        bridge.ask_as(Some("wrong"), "GET /Users", None).await.expect(401);
+    }
+    let seen = page(&bridge, "/?show=4").await;
+    assert_eq!(counted(&seen), 20, "whoever has no right credential does not push out the others");
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_is_explained_with_the_mapping_in_force() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let blank = page(&bridge, "/explain").await;
+    assert!(blank.contains("<form method=\"post\" action=\"/explain\">"), "{blank}");
+
+    let body = person("Jo.Lee@Example.com").to_string();
+    let (status, seen) = explained(&bridge, &[("request", &body)], &[]).await;
+    assert_eq!(status, 200);
+    for word in
+        ["POST /scim/v2/Users", "lowercase makes &quot;jo.lee@example.com&quot;", "POST /v1/users", ">201<"]
+    {
+        assert!(seen.contains(word), "{word} in {seen}");
+    }
+    let change = "PATCH /Users/{id}\n\n{\"Operations\": [{\"op\": \"replace\", \"path\": \"active\", \"value\": false}]}";
+    let somebody = r#"{"email": "jo@example.com", "first_name": "Jo", "last_name": "Lee"}"#;
+    let (status, seen) = explained(&bridge, &[("request", change), ("person", somebody)], &[]).await;
+    assert!(status == 200 && seen.contains("active: true becomes false"), "{seen}");
+    let (status, seen) = explained(&bridge, &[("request", change)], &[]).await;
+    assert!(status == 422 && seen.contains("--user"), "{seen}");
+
+    assert_eq!(ziflow.people().len(), 1, "the account is left alone: {:?}", ziflow.people());
+    let log = bridge.stop().await;
+    assert!(
+        !log.iter().any(|line| line["message"] == "request"),
+        "the service's log is left alone: {log:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_question_comes_from_our_own_page_and_is_small() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let own = bridge.admin.clone();
+    let form = [("request", "{}")];
+    for (headers, status) in [
+        (&[("origin", "https://evil.example")][..], 403),
+        (&[("origin", "null")], 403),
+        (&[("sec-fetch-site", "cross-site")], 403),
+        (&[("sec-fetch-site", "same-site"), ("origin", &own)], 403),
+        (&[("origin", &own)], 200),
+        (&[("sec-fetch-site", "same-origin"), ("origin", &own)], 200),
+        (&[("content-type", "text/plain")], 415),
+        (&[("content-type", "multipart/form-data; boundary=x")], 415),
+    ] {
+        assert_eq!(explained(&bridge, &form, headers).await.0, status, "{headers:?}");
+    }
+    let large = "x".repeat(300_000);
+    assert_eq!(explained(&bridge, &[("request", &large)], &[]).await.0, 413);
+    for (method, target) in [("POST", "/"), ("PUT", "/explain"), ("DELETE", "/explain"), ("POST", "/metrics")]
+    {
+        let url = format!("{}{target}", bridge.admin);
+        let request = browser().request(method.parse().unwrap(), url).header(ORIGIN, &own);
+        assert_eq!(request.send().await.unwrap().status(), 405, "{method} {target}");
+    }
+    for (target, kind) in [("/style.css", "text/css; charset=utf-8"), ("/icon.svg", "image/svg+xml")] {
+        let response = browser().get(format!("{own}{target}")).send().await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &kind.parse().unwrap())
+        );
+    }
+    bridge.stop().await;
+}
+
+#[test]
+fn the_number_of_requests_kept_has_bounds() {
+    let check =
+        command(&["check"], &[("BRIDGE_ADMIN__OPERATIONS", "10001"), ("BRIDGE_ZIFLOW__API_KEY", "k")]);
+    let told = { check }.output().unwrap();
+    let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(text.contains("BRIDGE_ADMIN__OPERATIONS") && text.contains("10000"), "{text}");
+}
