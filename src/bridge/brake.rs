@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use serde_json::json;
 use tracing::{error, info};
 
 use crate::bridge::{Bridge, Component, Users, now, seconds};
@@ -29,11 +30,15 @@ impl Users<'_> {
             return Ok(false);
         }
         let at = seconds();
-        let taking = Taking { id: id.to_owned(), at, after: at - HOUR_SECS, now: now(), most };
+        let now = now();
+        let taking = Taking { id: id.to_owned(), at, after: at - HOUR_SECS, now: now.clone(), most };
         let Brake { since, taken, counted } = self.bridge.store.take_access(taking).await?;
         let Some(since) = since else { return Ok(counted) };
         if !self.bridge.tripped.replace(true) {
             alarm(taken, &since);
+        }
+        if since == now {
+            self.change.note("brake-engaged", json!({"people": taken, "most": most}));
         }
         let detail = format!(
             "the bridge's brake on mass disabling has tripped at {since}: {taken} people have lost their access within \
@@ -41,6 +46,19 @@ impl Users<'_> {
              bridge's operator has checked the scope of provisioning in Entra and runs {RELEASE}"
         );
         Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY))
+    }
+
+    /// The same where nothing was written at all, because it could not be recorded.
+    pub(super) async fn unless_unrecorded<T>(
+        &self,
+        counted: bool,
+        id: &str,
+        may: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if counted && may.is_err() {
+            self.bridge.store.give_access_back(id).await?;
+        }
+        may
     }
 
     /// Whoever was counted and has certainly kept their access does not count.

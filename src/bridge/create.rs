@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tracing::{info, warn};
 
+use crate::bridge::change::{Details, differing};
 use crate::bridge::find::{USER_NAME, ZIFLOW_EMAIL, fold};
 use crate::bridge::plan::{Granted, OnDeactivate, is_tombstone_rename};
 use crate::bridge::record::Event;
@@ -123,8 +124,10 @@ impl Users<'_> {
             // Nobody strips protected people of roles, not even those who once were deleted.
             fields.retain(|field, _| !field.is_list());
         }
+        let details = Details { access: Some("given"), ..creation.details("brought_back", &fields) };
+        let may = self.change.may_write(details).await?;
         self.bridge.store.open_intent(self.intent(creation)).await?;
-        let after = self.bridge.update(&self.call, &user, &fields).await?;
+        let after = self.bridge.update(&may, &self.call, &user, &fields).await?;
         info!(id = after.id, "a person deleted earlier is back");
         self.begin(creation, after, Granted::by_create(&fields)).await
     }
@@ -169,7 +172,6 @@ impl Users<'_> {
             }
         }
         let intent = self.intent(creation);
-        store.open_intent(intent.clone()).await?;
         self.send(creation, &intent, earlier.as_ref()).await
     }
 
@@ -191,7 +193,10 @@ impl Users<'_> {
         let directory = &self.bridge.directory;
         let mut fields = creation.fields.clone();
         fields.retain(|field, _| field.on_create());
-        let sent = directory.client().create(&self.call, &fields, self.bridge.policy.invitation).await;
+        let may = self.change.may_write(creation.details("created", &fields)).await?;
+        self.bridge.store.open_intent(intent.clone()).await?;
+        let invitation = self.bridge.policy.invitation;
+        let sent = directory.client().create(&may, &self.call, &fields, invitation).await;
         let who = Who::Email(&creation.email);
         match sent {
             Ok(Written::User(user)) if user.email.to_lowercase() == creation.email => {
@@ -199,7 +204,11 @@ impl Users<'_> {
             }
             Ok(_) => match directory.read_back(&self.call, &who, |_| true).await {
                 Ok(user) => self.settle(creation, user).await,
-                Err(error) => Err(unconfirmed(&error)),
+                Err(error) => {
+                    let unconfirmed = Err(unconfirmed(&error));
+                    may.saw(&unconfirmed);
+                    Ok(unconfirmed?)
+                }
             },
             Err(Upstream::Unknown { reason }) => {
                 match directory.read_back(&self.call, &who, |_| true).await {
@@ -207,7 +216,11 @@ impl Users<'_> {
                         self.settle(creation, user).await
                     }
                     Ok(user) => self.taken(creation, user).await,
-                    Err(_) => Err(Upstream::Unknown { reason }.into()),
+                    Err(_) => {
+                        let unknown = Err(Upstream::Unknown { reason });
+                        may.saw(&unknown);
+                        Ok(unknown?)
+                    }
                 }
             }
             Err(error) => {
@@ -253,6 +266,7 @@ impl Users<'_> {
     async fn settle(&self, creation: &Creation, user: User) -> Result<Seen, Error> {
         self.bridge.directory.wrote(&self.call, &user, &user);
         let _lock = self.bridge.locks.take(&user.id, self.call.deadline()).await?;
+        self.change.is("created");
         let off = FieldValue::Boolean(false);
         let user = if creation.fields.get(&Field::Active) == Some(&off) && user.active {
             self.make_inactive(user).await?
@@ -270,12 +284,15 @@ impl Users<'_> {
             warn!(id = user.id, "made active though Entra said inactive: a policy or a protection says so");
             return Ok(user);
         }
-        Ok(self.bridge.update(&self.call, &user, &off()).await?)
+        let details = Details { access: Some("taken"), ..Details::default() };
+        let may = self.change.may_write(details).await?;
+        Ok(self.bridge.update(&may, &self.call, &user, &off()).await?)
     }
 
     /// Keeps a person whom the bridge has just made or brought back. Who was changed while the create was still
     /// under way keeps those changes.
     async fn begin(&self, creation: &Creation, user: User, mut granted: Granted) -> Result<Seen, Error> {
+        self.change.may_write(creation.details("created", &creation.fields)).await?;
         let meanwhile = self.bridge.store.person(&user.id).await?;
         let groups =
             self.bridge.store.groups_of(vec![user.id.clone()]).await?.into_iter().flatten().collect();
@@ -331,6 +348,7 @@ impl Users<'_> {
 
     /// Ziflow shows somebody under the address whom this create has not made.
     async fn taken(&self, creation: &Creation, user: User) -> Result<Seen, Error> {
+        self.change.is_another();
         self.bridge.store.close_intent(&creation.email).await?;
         if let Some(tombstone) = self.bridge.store.tombstone(&user.id).await?
             && !user.active
@@ -355,11 +373,16 @@ impl Users<'_> {
                 "was renamed and disabled by Entra",
             )?;
             return self
-                .take_over(creation, holder, "a person whom Entra had renamed and disabled is back")
+                .take_over(
+                    creation,
+                    holder,
+                    ("brought_back", "a person whom Entra had renamed and disabled is back"),
+                )
                 .await;
         }
         if holder.row.is_none() && self.bridge.policy.on_existing == OnExisting::Adopt {
-            return self.take_over(creation, holder, "a person who was in Ziflow already is adopted").await;
+            let adopted = ("adopted", "a person who was in Ziflow already is adopted");
+            return self.take_over(creation, holder, adopted).await;
         }
         let asked = &creation.user_name;
         Err(Error::uniqueness(if fold(&name) == fold(asked) {
@@ -376,7 +399,12 @@ impl Users<'_> {
     }
 
     /// Takes over a person who is there already: what Entra says is written, the rest stays.
-    async fn take_over(&self, creation: &Creation, holder: Seen, told: &str) -> Result<Seen, Error> {
+    async fn take_over(
+        &self,
+        creation: &Creation,
+        holder: Seen,
+        (effect, told): (&'static str, &str),
+    ) -> Result<Seen, Error> {
         let id = holder.user.id;
         let _lock = self.bridge.locks.take(&id, self.call.deadline()).await?;
         // They may have become another before the lock was ours.
@@ -386,6 +414,10 @@ impl Users<'_> {
         let after = Resource::from_stored(after);
         let (wanted, after) = self.asked(&id, &holder.shown, after)?;
         info!(id, "{told}");
+        self.change.is(effect);
+        // Also where Ziflow and the store have nothing to change, the person is somebody else's no longer.
+        let fields = differing(holder.shown.as_map(), after.as_map());
+        self.change.may_write(Details { fields, ..Details::default() }).await?;
         self.carry_out(holder, &after, &wanted).await
     }
 
@@ -404,7 +436,19 @@ impl Users<'_> {
     }
 }
 
-fn unconfirmed(error: &Upstream) -> Error {
-    let reason = format!("the new person cannot be seen yet: {error}");
-    Upstream::Unknown { reason }.into()
+impl Creation {
+    /// For the audit log: what is asked for, and of it what is sent to Ziflow.
+    fn details(&self, effect: &'static str, sent: &Fields) -> Details {
+        Details {
+            effect: Some(effect),
+            fields: differing(&serde_json::Map::new(), self.resource.as_map()),
+            ziflow_fields: sent.keys().map(|field| field.name()).collect(),
+            given: Details::roles(sent).collect(),
+            ..Details::default()
+        }
+    }
+}
+
+fn unconfirmed(error: &Upstream) -> Upstream {
+    Upstream::Unknown { reason: format!("the new person cannot be seen yet: {error}") }
 }

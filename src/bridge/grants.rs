@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::bridge::change::{Asker, Details, Task};
 use crate::bridge::figures::Waiting;
 use crate::bridge::groups::granted;
 use crate::bridge::plan::{Granted, Plan, Refusal, Situation, plan};
@@ -20,6 +21,7 @@ use crate::bridge::{Bridge, Component, Given, Seen, State, Users, seconds};
 use crate::mapping::apply::Wanted;
 use crate::mapping::groups::Grants;
 use crate::scim::error::Error;
+use crate::scim::schema::USER_TYPE;
 use crate::scim::version::Conditions;
 use crate::store::Person;
 use crate::store::groups::{Backlog, Due};
@@ -112,13 +114,12 @@ impl Bridge {
             }
         };
         self.let_people_go_first().await;
-        let users = Users {
-            bridge: self,
-            mapping: Arc::clone(&self.mapping_in_force().mapping),
-            call: Call::in_the_background(Instant::now() + PATIENCE),
-            conditions: Conditions::default(),
-        };
-        let settled = match users.apply_grants_of(&due.id).await {
+        let mapping = Arc::clone(&self.mapping_in_force().mapping);
+        let call = Call::in_the_background(Instant::now() + PATIENCE);
+        let task = Task { action: "apply-grants", kind: USER_TYPE.name, id: Some(due.id.clone()) };
+        let users = self.users_of(mapping, call, Conditions::default(), (task, Asker::itself("grants")));
+        let applied = users.apply_grants_of(&due.id).await;
+        let settled = match users.ended(applied, |()| None) {
             Ok(()) => self.store.settle_grants(due).await,
             Err(error) if self.is_in_trouble(&error) => {
                 // It is nobody's own: the next one would meet it as well, so the queue rests, and nobody's turn is lost.
@@ -144,6 +145,7 @@ impl Bridge {
         error.status == StatusCode::TOO_MANY_REQUESTS
             || self.directory.client().holds_back()
             || self.needs_another_key()
+            || self.audit.holds_back()
     }
 
     async fn postpone(&self, due: Due, error: &Error) -> Result<(), crate::store::Error> {
@@ -208,7 +210,9 @@ impl Users<'_> {
         if fields.is_empty() && given == seen.state.given() {
             return Ok(());
         }
-        match self.write(&seen, &fields, &given).await? {
+        let details = Details { effect: Some("updated"), ..Details::of_write(&seen, &fields, &given) };
+        let may = self.change.may_write(details).await?;
+        match self.write(&may, &seen, &fields, &given).await? {
             Ok(user) => self.keep_given(&mut seen, user, given).await,
             // One update for each list, so that a group text which Ziflow does not know keeps nobody from their roles.
             Err(Upstream::Refused { .. } | Upstream::Conflict { .. }) if fields.len() > 1 => {
@@ -217,7 +221,7 @@ impl Users<'_> {
                     let mut part = seen.state.given();
                     part.by_mapping.set(field, given.by_mapping.get(field).to_vec());
                     part.by_groups.set(field, given.by_groups.get(field).to_vec());
-                    match self.write(&seen, &Fields::from([(field, value)]), &part).await? {
+                    match self.write(&may, &seen, &Fields::from([(field, value)]), &part).await? {
                         Ok(user) => self.keep_given(&mut seen, user, part).await?,
                         Err(error) => refusal = Some(error),
                     }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
+use crate::bridge::change::{Details, differing};
 use crate::bridge::find::{List, fold, start};
 use crate::bridge::record::Event;
 use crate::bridge::{Bridge, Users, now, seconds};
 use crate::mapping::groups::Grants;
-use crate::scim::error::Error;
+use crate::scim::error::{Error, without_values};
 use crate::scim::filter::Filter;
 use crate::scim::members::Membership;
 use crate::scim::patch::Patch;
@@ -20,7 +21,7 @@ use crate::scim::query::Query;
 use crate::scim::resource::{Meta, Resource};
 use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
 use crate::scim::version::Conditions;
-use crate::store::groups::{Change, Edit, Group};
+use crate::store::groups::{Change, Edit, Edited, Group};
 
 /// Lists of groups are made anew for each request, so there is one generation of them.
 const GENERATION: u64 = 1;
@@ -57,7 +58,7 @@ impl Groups<'_> {
         let group = self.group(id, resource)?;
         let _lock = self.lock(&group.id).await?;
         let changes = if members.is_empty() { Vec::new() } else { vec![Change::Add(members)] };
-        let made = self.edit(group, changes).await?;
+        let made = self.edit("created", None, group, changes).await?;
         self.shown(&made, true).await
     }
 
@@ -78,7 +79,8 @@ impl Groups<'_> {
         let before = self.find_meant(id).await?;
         self.refuse_strangers(members.as_deref().unwrap_or_default()).await?;
         let group = Group { created: before.created.clone(), ..self.group(before.id.clone(), resource)? };
-        let after = self.edit(group, members.map(Change::Replace).into_iter().collect()).await?;
+        let members = members.map(Change::Replace).into_iter().collect();
+        let after = self.edit("updated", Some(&before), group, members).await?;
         self.shown(&after, true).await
     }
 
@@ -89,13 +91,13 @@ impl Groups<'_> {
         let before = self.find_meant(id).await?;
         let (after, warnings) = rest.apply(&Resource::from_stored(before.resource.clone()))?;
         for warning in warnings {
-            warn!(id, %warning, "part of a PATCH is ignored");
+            warn!(id, warning = without_values(&warning.to_string()), "part of a PATCH is ignored");
         }
         let changes = self.changes(&before, memberships).await?;
         let new: Vec<String> = changes.iter().flat_map(newcomers).cloned().collect();
         self.refuse_strangers(&new).await?;
         let group = Group { created: before.created.clone(), ..self.group(before.id.clone(), after)? };
-        let after = self.edit(group, changes).await?;
+        let after = self.edit("updated", Some(&before), group, changes).await?;
         self.shown(&after, with_members).await
     }
 
@@ -103,6 +105,7 @@ impl Groups<'_> {
     pub async fn delete(&self, id: &str) -> Result<(), Error> {
         let _lock = self.lock(id).await?;
         self.find_meant(id).await?;
+        self.0.change.may_write(Details { effect: Some("deleted"), ..Details::default() }).await?;
         let store = &self.0.bridge.store;
         let gone = store.delete_group(id, seconds()).await?;
         self.0.bridge.grants_due.notify_one();
@@ -222,12 +225,27 @@ impl Groups<'_> {
         })
     }
 
-    async fn edit(&self, group: Group, members: Vec<Change>) -> Result<Group, Error> {
+    async fn edit(
+        &self,
+        effect: &'static str,
+        before: Option<&Group>,
+        group: Group,
+        members: Vec<Change>,
+    ) -> Result<Group, Error> {
         let name = group.name.clone();
+        let none = Map::new();
+        let fields = differing(before.map_or(&none, |before| &before.resource), &group.resource);
+        let is_same = before.is_some() && fields.is_empty();
+        let details = Details { effect: Some(effect), fields, ..Details::default() };
+        self.0.change.may_write(details).await?;
         let edit = Edit { group, members, now: seconds() };
         let store = &self.0.bridge.store;
-        if let Some(after) = store.edit_group(edit).await? {
-            let after = self.0.bridge.keep_up(after).await?;
+        if let Some(Edited { group, joined, left }) = store.edit_group(edit).await? {
+            if is_same && joined.is_empty() && left.is_empty() {
+                self.0.change.was_nothing();
+            }
+            self.0.change.learn(Details { joined, left, ..Details::default() });
+            let after = self.0.bridge.keep_up(group).await?;
             self.0.bridge.grants_due.notify_one();
             return Ok(after);
         }
@@ -336,7 +354,7 @@ impl Bridge {
             }
             info!(id = group.id, "this group grants something else from now on");
             let edit = Edit { group: Group { grants, ..group }, members: Vec::new(), now: seconds() };
-            group = self.store.edit_group(edit).await?.ok_or_else(unknown_group)?;
+            group = self.store.edit_group(edit).await?.ok_or_else(unknown_group)?.group;
         }
     }
 }

@@ -5,7 +5,9 @@
 //! half-done request is finished by Entra's retry.
 
 mod account;
+pub mod audit;
 pub mod brake;
+pub mod change;
 mod create;
 pub mod drift;
 pub mod error;
@@ -19,6 +21,7 @@ mod pages;
 pub mod plan;
 pub mod pulse;
 pub mod record;
+pub mod recorder;
 mod upstream;
 mod users;
 
@@ -37,6 +40,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::bridge::account::Account;
 pub use crate::bridge::account::Unrecognised;
+use crate::bridge::audit::Audit;
+use crate::bridge::change::{Asker, Change, Task};
 use crate::bridge::figures::Door;
 use crate::bridge::groups::of_person;
 use crate::bridge::in_force::InForce;
@@ -47,6 +52,7 @@ use crate::bridge::pulse::Pulse;
 use crate::bridge::record::{Event, Record};
 use crate::mapping::Mapping;
 use crate::mapping::memory::Memory;
+use crate::scim::error::Error;
 use crate::scim::resource::{Meta, Resource};
 use crate::scim::schema::{ENTERPRISE_USER, GROUP_TYPE, ResourceType, USER_TYPE};
 use crate::scim::version::Conditions;
@@ -255,6 +261,7 @@ pub struct Bridge {
     /// Beats while that queue is worked off.
     grants_pulse: Pulse,
     record: Record,
+    audit: Arc<Audit>,
     /// What is known about the account, and held by whoever finds out.
     account: Mutex<Account>,
     recognising: tokio::sync::Mutex<()>,
@@ -275,6 +282,8 @@ pub struct Users<'a> {
     mapping: Arc<Mapping>,
     call: Call,
     conditions: Conditions,
+    /// What this request changes, if it changes anything.
+    change: Change,
 }
 
 impl fmt::Debug for Users<'_> {
@@ -287,7 +296,38 @@ impl<'a> Users<'a> {
     /// The same request with other conditions, as an operation of a bulk request has.
     #[must_use]
     pub fn under(&self, conditions: Conditions) -> Users<'a> {
-        Users { bridge: self.bridge, mapping: Arc::clone(&self.mapping), call: self.call.clone(), conditions }
+        Users { conditions, ..self.with(self.change.task().clone(), self.change.asker().clone()) }
+    }
+
+    /// The same request of somebody.
+    #[must_use]
+    pub fn asked_by(self, asker: Asker) -> Self {
+        self.with(self.change.task().clone(), asker)
+    }
+
+    /// The same request, about to change this.
+    #[must_use]
+    pub fn to_change(&self, task: Task) -> Users<'a> {
+        self.with(task, self.change.asker().clone())
+    }
+
+    /// Says what became of the change, and `id` whom it was about.
+    pub fn ended<T>(
+        self,
+        outcome: Result<T, Error>,
+        id: impl FnOnce(&T) -> Option<String>,
+    ) -> Result<T, Error> {
+        self.change.end(outcome.as_ref().err(), outcome.as_ref().ok().and_then(id));
+        outcome
+    }
+
+    fn with(&self, task: Task, asker: Asker) -> Users<'a> {
+        self.bridge.users_of(
+            Arc::clone(&self.mapping),
+            self.call.clone(),
+            self.conditions.clone(),
+            (task, asker),
+        )
     }
 }
 
@@ -299,6 +339,7 @@ impl Bridge {
         policy: Policy,
         settings: Settings,
         public_url: &str,
+        audit: Arc<Audit>,
     ) -> Self {
         Self {
             directory,
@@ -314,6 +355,7 @@ impl Bridge {
             grants_due: Notify::new(),
             grants_pulse: Pulse::new("the queue of what groups grant", grants::LONGEST_TURN),
             record: Record::default(),
+            audit,
             account: Mutex::default(),
             recognising: tokio::sync::Mutex::default(),
             tripped: Tripped::default(),
@@ -323,7 +365,23 @@ impl Bridge {
     /// What can be done with people until the deadline, if the conditions hold.
     pub fn users(&self, deadline: Instant, conditions: Conditions) -> Users<'_> {
         let mapping = Arc::clone(&self.in_force.load().mapping);
-        Users { bridge: self, mapping, call: Call::until(deadline), conditions }
+        let nothing = Task { action: "none", kind: "", id: None };
+        self.users_of(mapping, Call::until(deadline), conditions, (nothing, Asker::itself("bridge")))
+    }
+
+    fn users_of(
+        &self,
+        mapping: Arc<Mapping>,
+        call: Call,
+        conditions: Conditions,
+        (task, asker): (Task, Asker),
+    ) -> Users<'_> {
+        let change = Change::new(&self.audit, asker, task, call.clone());
+        Users { bridge: self, mapping, call, conditions, change }
+    }
+
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The mapping that the next request will see.
@@ -417,6 +475,7 @@ impl Bridge {
             limiter,
             self.brake_health().await,
             self.grants_health().await,
+            self.audit.health(),
         ];
         if self.policy.dry_run {
             parts.push(Component::fine("dry_run", "writes are told in the log and not sent"));

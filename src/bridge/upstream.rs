@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use tracing::{error, warn};
 
+use crate::bridge::change::MayWrite;
 use crate::bridge::plan::lost_by_update;
 use crate::bridge::{Bridge, Update};
 use crate::ziflow::answer::Written;
@@ -14,7 +15,25 @@ use crate::ziflow::transport::Call;
 
 impl Bridge {
     /// Writes these fields and returns the person as Ziflow shows them afterwards.
-    pub(super) async fn update(&self, call: &Call, before: &User, fields: &Fields) -> Result<User, Error> {
+    pub(super) async fn update(
+        &self,
+        may: &MayWrite<'_>,
+        call: &Call,
+        before: &User,
+        fields: &Fields,
+    ) -> Result<User, Error> {
+        let updated = self.update_and_look(may, call, before, fields).await;
+        may.saw(&updated);
+        updated
+    }
+
+    async fn update_and_look(
+        &self,
+        may: &MayWrite<'_>,
+        call: &Call,
+        before: &User,
+        fields: &Fields,
+    ) -> Result<User, Error> {
         let (before, body) = match self.settings.update {
             Update::ChangedFields => (before.clone(), to_json(fields)),
             Update::FullObject => {
@@ -25,19 +44,19 @@ impl Bridge {
                 (today, body)
             }
         };
-        let after = match self.put(call, &before, fields, &body).await {
+        let after = match self.put(may, call, &before, fields, &body).await {
             Err(Error::Refused { .. } | Error::Conflict { .. }) if disables(fields) && fields.len() > 1 => {
                 warn!(
                     id = before.id,
                     "Ziflow refuses other values of an update that disables: only that is written"
                 );
-                return Box::pin(self.update(call, &before, &off())).await;
+                return Box::pin(self.update_and_look(may, call, &before, &off())).await;
             }
             // Who is a contact and no user cannot sign in: that is what disabling asks for.
             Err(Error::NotFound) if before.contact && disables_only(fields) => before.clone(),
             other => other?,
         };
-        let after = self.restore_what_was_lost(call, &before, fields, after).await?;
+        let after = self.restore_what_was_lost(may, call, &before, fields, after).await?;
         confirm_active(fields, &after)?;
         self.directory.wrote(call, &before, &after);
         Ok(after)
@@ -60,12 +79,13 @@ impl Bridge {
 
     async fn put(
         &self,
+        may: &MayWrite<'_>,
         call: &Call,
         before: &User,
         fields: &Fields,
         body: &Map<String, Value>,
     ) -> Result<User, Error> {
-        let written = self.directory.client().update(call, &before.id, body).await;
+        let written = self.directory.client().update(may, call, &before.id, body).await;
         // Whatever came back, what is kept about this person may be out of date.
         self.directory.writing(&before.id);
         let unconfirmed = match written {
@@ -88,6 +108,7 @@ impl Bridge {
     /// not, the person would lose roles and names: they are put back, and the operator is told the setting.
     async fn restore_what_was_lost(
         &self,
+        may: &MayWrite<'_>,
         call: &Call,
         before: &User,
         fields: &Fields,
@@ -111,7 +132,7 @@ impl Bridge {
         );
         let mut all = lost;
         all.extend(fields.clone());
-        self.put(call, before, &all, &whole(before, &all)).await
+        self.put(may, call, before, &all, &whole(before, &all)).await
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::bridge::change::{Details, MayWrite, differing};
 use crate::bridge::find::{EMAIL, EXTERNAL_ID, USER_NAME, ZIFLOW_EMAIL, fold};
 use crate::bridge::grants::Decided;
 use crate::bridge::groups::granted;
@@ -18,7 +19,7 @@ use crate::bridge::record::Event;
 use crate::bridge::upstream::{disables, off};
 use crate::bridge::{Given, OnDelete, Seen, State, Users, now, seconds, version_of};
 use crate::mapping::apply::{self, Wanted};
-use crate::scim::error::Error;
+use crate::scim::error::{Error, without_values};
 use crate::scim::patch::Patch;
 use crate::scim::path::Path;
 use crate::scim::resource::Resource;
@@ -53,7 +54,7 @@ impl Users<'_> {
         self.change(id, |shown| {
             let (after, warnings) = patch.apply(shown)?;
             for warning in warnings {
-                warn!(id, %warning, "part of a PATCH is ignored");
+                warn!(id, warning = without_values(&warning.to_string()), "part of a PATCH is ignored");
             }
             Ok(after)
         })
@@ -84,8 +85,11 @@ impl Users<'_> {
             OnDelete::Deactivate => self.bury(&seen).await,
             OnDelete::Delete => {
                 let counted = (seen.user.active || seen.user.contact) && self.brake(id).await?;
+                let may = self.change.may_write(leaving("deleted", &seen)).await;
+                let may = self.unless_unrecorded(counted, id, may).await?;
                 let new_owner = self.bridge.policy.new_owner_id.as_deref();
-                let deleted = self.bridge.directory.client().delete(&self.call, id, new_owner).await;
+                let deleted = self.bridge.directory.client().delete(&may, &self.call, id, new_owner).await;
+                may.saw(&deleted);
                 self.unless_kept(counted, id, deleted).await??;
                 self.bridge.directory.removed(id);
                 Ok(self.bridge.store.remove(id).await?)
@@ -106,13 +110,16 @@ impl Users<'_> {
     async fn bury(&self, seen: &Seen) -> Result<(), Error> {
         if seen.user.active || seen.user.contact {
             let counted = self.brake(&seen.user.id).await?;
-            let written = self.bridge.update(&self.call, &seen.user, &off()).await;
+            let may = self.change.may_write(leaving("hidden", seen)).await;
+            let may = self.unless_unrecorded(counted, &seen.user.id, may).await?;
+            let written = self.bridge.update(&may, &self.call, &seen.user, &off()).await;
             match self.unless_kept(counted, &seen.user.id, written).await? {
                 // Gone meanwhile is what was asked for.
                 Ok(_) | Err(Upstream::NotFound) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        self.change.may_write(Details { effect: Some("hidden"), ..Details::default() }).await?;
         // Who is still there must not be taken for somebody who has come back.
         if self.bridge.policy.dry_run && !rehearsal::is_ours(&seen.user.id) {
             return Ok(());
@@ -236,7 +243,14 @@ impl Users<'_> {
         let grants = granted(&self.mapping, &seen.groups);
         let Decided { fields, given } = self.decide(&seen, wanted, &grants, false).map_err(not_allowed)?;
         let counted = disables(&fields) && self.brake(&seen.user.id).await?;
-        let written = self.write(&seen, &fields, &given).await?;
+        let details = Details {
+            effect: Some("updated"),
+            fields: differing(seen.shown.as_map(), after.as_map()),
+            ..Details::of_write(&seen, &fields, &given)
+        };
+        let may = self.change.may_write(details).await;
+        let may = self.unless_unrecorded(counted, &seen.user.id, may).await?;
+        let written = self.write(&may, &seen, &fields, &given).await?;
         let user = self.unless_kept(counted, &seen.user.id, written).await??;
         let returns = user.active && !seen.user.active;
         let kept = self.keep(&seen, after, user, given).await?;
@@ -253,6 +267,7 @@ impl Users<'_> {
     /// somebody had given it by hand, for then nobody would take it away.
     pub(super) async fn write(
         &self,
+        may: &MayWrite<'_>,
         seen: &Seen,
         fields: &Fields,
         given: &Given,
@@ -265,7 +280,7 @@ impl Users<'_> {
         if claims {
             self.bridge.store.claim(id, json!(given)).await?;
         }
-        let written = self.bridge.update(&self.call, &seen.user, fields).await;
+        let written = self.bridge.update(may, &self.call, &seen.user, fields).await;
         let refused = matches!(
             written,
             Err(Upstream::Refused { .. } | Upstream::Conflict { .. } | Upstream::NoSeat { .. })
@@ -301,6 +316,18 @@ impl Users<'_> {
         self.bridge.store.put(row.clone(), Some(fold(&user.email))).await?;
         let shown = self.mapping.merge(Some(&resource), &state.memory, &user);
         Ok(Seen { user, row: Some(row), state, shown, groups: before.groups.clone(), fresh: true })
+    }
+}
+
+/// Somebody loses their access, if they have it.
+fn leaving(effect: &'static str, seen: &Seen) -> Details {
+    let loses = seen.user.active || seen.user.contact;
+    let ziflow_fields = if effect == "deleted" { Vec::new() } else { vec![Field::Active.name()] };
+    Details {
+        effect: Some(effect),
+        access: loses.then_some("taken"),
+        ziflow_fields: ziflow_fields.into_iter().collect(),
+        ..Details::default()
     }
 }
 

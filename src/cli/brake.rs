@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::bridge::audit;
 use crate::bridge::brake::{RELEASE, brake_of};
+use crate::cli::operator::operator;
 use crate::cli::{CONFIG, FAILED, Format, Reporting, environment, failed, show};
 use crate::config;
 use crate::store::{Brake, Store};
@@ -80,7 +82,8 @@ fn told(since: Option<&str>, taken: u32, most: u32) -> String {
 }
 
 async fn release(store: &Store, format: Format) -> Result<ExitCode, crate::store::Error> {
-    let released = store.release_brake().await?;
+    let note = audit::line("brake-released", [operator(), json!({"outcome": "done"})]);
+    let released = store.release_brake(note).await?;
     match format {
         Format::Json => println!("{}", json!({"released": released})),
         Format::Text if released => println!("released: who was held back is disabled when Entra asks again"),

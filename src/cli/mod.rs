@@ -15,6 +15,7 @@ mod explainer;
 mod explanation;
 mod granted;
 mod manual;
+mod operator;
 mod outcome;
 mod probe_report;
 mod props;

@@ -9,7 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::bridge::OnDelete;
+use crate::bridge::audit::Audit;
 use crate::cli::diagnosis::Diagnosis;
+use crate::cli::operator::operator;
 use crate::cli::text::hanging;
 use crate::cli::ziflow_checks::Seen;
 use crate::config::Settings;
@@ -51,9 +53,36 @@ impl Probed {
         );
         diagnosis.tell(&format!("\n{}", hanging(&text, 0, 0)));
         match probe(email, settings, looker, seen) {
-            Ok(probe) => Self::of(email, settings, probe.run().await),
+            Ok(probe) => Self::recorded(email, settings, probe).await,
             Err(message) => Self::not_begun(email, &message),
         }
+    }
+
+    /// What a probe changes stands in the audit log like any other change.
+    async fn recorded(email: &str, settings: &Settings, probe: Probe) -> Self {
+        let begun = match Audit::start(&settings.audit, false) {
+            Ok(audit) => {
+                audit.announce("probe", [operator(), json!({"stage": "begun"})]).await.map(|()| audit)
+            }
+            Err(reason) => Err(reason),
+        };
+        let audit = match begun {
+            Ok(audit) => audit,
+            Err(reason) => {
+                return Self::not_begun(email, &format!("it cannot be recorded (audit.required): {reason}"));
+            }
+        };
+        let outcome = probe.run().await;
+        let made = outcome.made;
+        let probed = Self::of(email, settings, outcome);
+        let became = match probed.state {
+            "complete" if probed.is_clean => "done",
+            "refused" => "refused",
+            _ => "failed",
+        };
+        let told = json!({"outcome": became, "made": made, "left": probed.left.len()});
+        audit.note("probe", [operator(), told]);
+        probed
     }
 
     fn not_begun(email: &str, reason: &str) -> Self {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
 use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -38,6 +39,11 @@ const WATCH: Duration = Duration::from_secs(2);
 const LOCKED_OUT: &str = "every token in it has expired, and those in force have not: nobody could speak to the bridge any \
                           more";
 const NEW_TOKEN: &str = "make a token with `ziflow-scim-bridge token new`, or correct `expires`";
+
+/// Who asks for a reload, for the audit log: whoever sends a signal, or a file that has changed.
+const OPERATOR: &str = "operator";
+const WATCHER: &str = "mapping.watch";
+const CERTIFICATE: &str = "certificate";
 
 /// What a reload changes, and what it compares with.
 #[derive(Debug)]
@@ -125,7 +131,7 @@ impl Reloader {
             tokio::select! {
                 _ = hangup.recv() => {
                     self.systemd.reloading();
-                    self.reload().await;
+                    self.reload(OPERATOR).await;
                     self.systemd.ready().await;
                 }
                 () = sleep(WATCH) => {
@@ -138,13 +144,13 @@ impl Reloader {
     }
 
     /// Everything, from where it came at the start.
-    async fn reload(&mut self) {
+    async fn reload(&mut self, by: &'static str) {
         let file = self.file.clone();
         let loaded = aside(move || config::load(file.as_deref(), environment())).await;
         let prepared = loaded.unwrap_or_else(|| Err(vec![broken()]));
         match prepared.and_then(|settings| self.prepare(settings)) {
-            Ok(prepared) => self.put(prepared),
-            Err(reports) => self.refuse(Scope::Everything, &reports),
+            Ok(prepared) => self.put(prepared, by),
+            Err(reports) => self.refuse(Scope::Everything, &reports, by),
         }
     }
 
@@ -161,12 +167,16 @@ impl Reloader {
         let loaded = aside(move || config::load_mapping(&path, text)).await;
         match loaded.unwrap_or_else(|| Err(vec![broken()])) {
             // What was refused as a whole may have failed by this mapping alone.
-            Ok(_) if self.reloads.refused_as_a_whole() => self.reload().await,
+            Ok(_) if self.reloads.refused_as_a_whole() => self.reload(WATCHER).await,
             Ok((mapping, warnings)) => {
                 tell(&warnings);
-                self.done(Scope::Mapping, &self.put_mapping(mapping).into_iter().collect::<Vec<_>>());
+                self.done(
+                    Scope::Mapping,
+                    &self.put_mapping(mapping).into_iter().collect::<Vec<_>>(),
+                    WATCHER,
+                );
             }
-            Err(reports) => self.refuse(Scope::Mapping, &reports),
+            Err(reports) => self.refuse(Scope::Mapping, &reports, WATCHER),
         }
     }
 
@@ -175,7 +185,7 @@ impl Reloader {
         let Some(renewal) = &mut self.renewal else { return };
         // What was refused as a whole may have failed by the certificate alone.
         if renewal.look().await && self.reloads.refused_as_a_whole() {
-            self.reload().await;
+            self.reload(CERTIFICATE).await;
         }
     }
 
@@ -201,6 +211,7 @@ impl Reloader {
                 drop(self.put_key_user(prepared.key_user));
                 drop(self.put_key(prepared.api_key));
                 info!("the API key is another one now: its file has changed");
+                self.record(json!({"by": "key-file", "outcome": "done", "changed": ["API key"]}));
             }
             Err(reports) => {
                 error!(
@@ -264,7 +275,7 @@ impl Reloader {
         Report { file: self.file.as_ref().map_or(report.file, |file| file.display().to_string()), ..report }
     }
 
-    fn put(&mut self, prepared: Prepared) {
+    fn put(&mut self, prepared: Prepared, by: &'static str) {
         tell(&prepared.warnings);
         self.watch = prepared.watched.map(|path| Watch::new(path, &prepared.mapping.digest));
         let mut changed = Vec::new();
@@ -285,7 +296,7 @@ impl Reloader {
             let settings = prepared.need_restart.join(", ");
             warn!(settings, "changed settings need a restart; until then they stay as they were");
         }
-        self.done(Scope::Everything, &changed);
+        self.done(Scope::Everything, &changed, by);
     }
 
     fn put_mapping(&self, mapping: InForce) -> Option<String> {
@@ -324,14 +335,23 @@ impl Reloader {
         Some("API key".to_owned())
     }
 
-    fn done(&self, scope: Scope, changed: &[String]) {
+    fn done(&self, scope: Scope, changed: &[String], by: &str) {
         self.reloads.succeed(scope);
+        self.record(json!({"by": by, "outcome": "done", "changed": changed}));
         let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join("; ") };
         info!(changed, "reloaded");
     }
 
-    fn refuse(&self, scope: Scope, reports: &[Report]) {
+    /// The audit log has every reload, with the mapping that is in force after it.
+    fn record(&self, members: Value) {
+        let mapping = self.bridge.mapping_in_force();
+        let in_force = json!({"mapping": {"file": mapping.file, "version": mapping.digest}});
+        self.bridge.audit().note("reload", [members, in_force]);
+    }
+
+    fn refuse(&self, scope: Scope, reports: &[Report], by: &str) {
         let errors: Vec<_> = reports.iter().filter(|report| report.is_error()).map(in_short).collect();
+        self.record(json!({"by": by, "outcome": "refused", "problems": errors.len()}));
         self.reloads.refuse(scope, &errors);
         let mapping = self.bridge.mapping_in_force();
         error!(

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::bridge::audit::Audit;
 use crate::bridge::drift::{Difference, Drift, Drifted};
 use crate::cli::serve::assemble_with;
 use crate::cli::{CONFIG, Format, Reporting, failed, show};
@@ -64,7 +65,7 @@ async fn drift(mut settings: Settings) -> Result<Drift, String> {
     settings.pace.burst = NonZeroU32::MIN;
     settings.pace.in_flight = NonZeroU32::MIN;
     let store = Store::open_beside(&settings.store).map_err(|error| error.to_string())?;
-    let bridge = assemble_with(&settings, store, "")?;
+    let bridge = assemble_with(&settings, store, "", Audit::off())?;
     bridge.drift(Instant::now() + LONGEST_WALK).await.map_err(|error| error.detail)
 }
 

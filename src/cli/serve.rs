@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::bridge::audit::Audit;
 use crate::bridge::{Bridge, Unrecognised};
 use crate::cli::descriptors;
 use crate::cli::explainer::Explainer;
@@ -51,7 +52,7 @@ pub(super) async fn run(config: &ConfigFile, sockets: Sockets) -> ExitCode {
         Err(error) => return failed(&format!("cannot wait for signals: {error}")),
     };
     let file = config.path();
-    let settings = match config::load(file.as_deref(), environment()) {
+    let mut settings = match config::load(file.as_deref(), environment()) {
         Ok(settings) => settings,
         Err(reports) => {
             show(&reports);
@@ -59,7 +60,11 @@ pub(super) async fn run(config: &ConfigFile, sockets: Sockets) -> ExitCode {
             return CONFIG.into();
         }
     };
-    telemetry::init(settings.log, Destination::of_stderr(environment()));
+    let destination = Destination::of_stderr(environment());
+    telemetry::init(settings.log, destination);
+    if destination == Destination::Journal {
+        settings.audit.priority = "<6>";
+    }
     tell(&settings.warnings);
     match Box::pin(serve(file, settings, hangup, sockets)).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -139,6 +144,7 @@ async fn serve(
         },
         reloader.run(hangup, told(stopped.clone())),
         bridge.apply_grants(told(stopped.clone())),
+        bridge.record_notes(told(stopped.clone())),
         expiry::announce(&door, tls.as_deref(), told(stopped.clone())),
         systemd.run(&pulses, told(stopped.clone())),
     );
@@ -209,7 +215,8 @@ async fn listen(
 pub(super) fn assemble(settings: &Settings, tenant_url: &str) -> Result<Arc<Bridge>, String> {
     let dry_run = settings.policy.dry_run;
     let open = if dry_run { Store::open_copy } else { Store::open };
-    assemble_with(settings, open(&settings.store).map_err(|error| error.to_string())?, tenant_url)
+    let store = open(&settings.store).map_err(|error| error.to_string())?;
+    assemble_with(settings, store, tenant_url, Audit::start(&settings.audit, dry_run)?)
 }
 
 /// The same on a store that is open already.
@@ -217,6 +224,7 @@ pub(super) fn assemble_with(
     settings: &Settings,
     store: Store,
     tenant_url: &str,
+    audit: Audit,
 ) -> Result<Arc<Bridge>, String> {
     let dry_run = settings.policy.dry_run;
     let client = Client::new(&settings.connection, &settings.client, &settings.pace)?;
@@ -229,6 +237,7 @@ pub(super) fn assemble_with(
         settings.policy.clone(),
         settings.bridge.clone(),
         tenant_url,
+        Arc::new(audit),
     )))
 }
 

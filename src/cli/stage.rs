@@ -135,6 +135,8 @@ fn overruled(ziflow: &Simulator) -> impl Iterator<Item = (String, String)> {
         ("BRIDGE_ZIFLOW__BASE_URL", ziflow.base_url()),
         ("BRIDGE_ZIFLOW__API_KEY", ziflow.key().to_owned()),
         ("BRIDGE_STORE__URL", "memory:".to_owned()),
+        ("BRIDGE_AUDIT__DESTINATION", "off".to_owned()),
+        ("BRIDGE_AUDIT__REQUIRED", "false".to_owned()),
         // The simulated Ziflow may be written.
         ("BRIDGE_POLICY__DRY_RUN", "false".to_owned()),
     ];

@@ -164,8 +164,12 @@ pub(super) fn keys() -> Vec<Key> {
         ("policy.dry_run", Boolean),
         ("mapping.file", Text),
         ("mapping.watch", Boolean),
+        ("audit.destination", Text),
+        ("audit.required", Boolean),
+        ("audit.timeout_secs", Integer(1..=60)),
         ("log.level", Choice(&["error", "warn", "info", "debug", "trace"])),
         ("log.format", Choice(&["auto", "text", "json"])),
+        ("log.personal_data", Boolean),
     ];
     table.into_iter().map(|(name, kind)| Key { name, kind }).collect()
 }

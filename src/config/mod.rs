@@ -2,6 +2,7 @@
 //! that hold secrets. Everything wrong is reported at once, and nothing is accepted that is not honoured.
 
 mod admin;
+mod audit;
 pub mod file;
 mod fixed;
 mod keys;
@@ -64,6 +65,7 @@ pub struct Settings {
     pub store: Location,
     pub policy: bridge::Policy,
     pub bridge: bridge::Settings,
+    pub audit: bridge::audit::Settings,
     pub mapping: InForce,
     /// The mapping's file, if it is to be reloaded whenever it changes.
     pub watched: Option<PathBuf>,
@@ -181,6 +183,7 @@ impl Loader {
         self.check_settings_file();
         let base_url = self.parsed("ziflow.base_url", ziflow::origin::check_base_url);
         let way = self.way();
+        let audit = self.audit();
         let mapping = self.mapping();
         let bridge: bridge::Settings = self.section("ziflow")?;
         let told = |report: &Report| report.problem.key.to_lowercase().contains("key_user");
@@ -206,6 +209,7 @@ impl Loader {
             store: store?,
             policy: self.section("policy")?,
             bridge,
+            audit: audit?,
             mapping,
             watched,
             fixed: Fixed::read(|key| self.value_or_text(key)),

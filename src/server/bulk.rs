@@ -14,10 +14,9 @@ use tracing::{error, info, warn};
 
 use crate::bridge::Users;
 use crate::scim::bulk::{self, Action, Done, Job};
-use crate::scim::error::Error;
+use crate::scim::error::{Error, without_values};
 use crate::scim::resource::Resource;
 use crate::scim::schema::GROUP_TYPE;
-use crate::server::log::without_values;
 use crate::server::reply::Reply;
 use crate::server::route::{Kind, Operation};
 use crate::server::{Limits, Server, Ticket, broken, resources};

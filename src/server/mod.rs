@@ -56,14 +56,14 @@ use tracing::{Instrument as _, debug, error, error_span, info, warn};
 use crate::bridge::pulse::TICK;
 use crate::bridge::{Bridge, Calls, Users};
 use crate::scim::discovery::{self, Pages};
-use crate::scim::error::Error;
+use crate::scim::error::{Error, without_values};
 use crate::scim::filter;
 use crate::scim::query::{Place, Query};
 use crate::scim::version::Conditions;
 use crate::server::auth::{Client, Door};
 use crate::server::connection::Bounds;
 use crate::server::listen::{Listen, Unfit};
-use crate::server::log::{Done, Line, without_values};
+use crate::server::log::{Done, Line};
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
 use crate::server::route::{Kind, NoRoute, Operation, route};
@@ -467,7 +467,7 @@ impl Server {
         let Work { operation, body, conditions, _turn } = work;
         let deadline = self.deadline(line);
         let ticket = Ticket { request_id: line.request_id.clone(), deadline };
-        let users = self.bridge.users(deadline, conditions.clone());
+        let users = self.bridge.users(deadline, conditions.clone()).asked_by(line.asker());
         let base = &self.tenant_url;
         let outcome = match operation {
             Operation::ServiceProviderConfig => {

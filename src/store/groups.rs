@@ -81,6 +81,14 @@ pub struct Edit {
     pub now: i64,
 }
 
+/// What has become of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edited {
+    pub group: Group,
+    pub joined: BTreeSet<String>,
+    pub left: BTreeSet<String>,
+}
+
 /// Somebody for whom what their groups grant is to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -187,7 +195,7 @@ pub(super) fn strangers(connection: &Connection, ids: &[String]) -> Result<Vec<S
 }
 
 /// Makes the group, or changes it. None when its name is another group's.
-pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Option<Group>, Error> {
+pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Option<Edited>, Error> {
     let transaction = connection.transaction()?;
     let Edit { group, members, now } = edit;
     if group_named(&transaction, &group.name)?.is_some_and(|other| other.id != group.id) {
@@ -195,19 +203,21 @@ pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Option<Gr
     }
     let before = one(&transaction, "id", &group.id)?;
     let number = put(&transaction, group, before.as_ref())?;
-    let changed = change_members(&transaction, number, members)?;
+    let (joined, left) = change_members(&transaction, number, members)?;
     let regranted = before.as_ref().is_some_and(|before| before.grants != group.grants);
     if regranted {
         // Whoever has just left is among the changed.
         enqueue_all(&transaction, number, *now)?;
     }
     if regranted || grants_something(&group.grants) {
-        for id in &changed {
+        for id in joined.union(&left) {
             enqueue(&transaction, id, *now)?;
         }
     }
     // What it grants is not what it shows.
-    if before.as_ref().is_some_and(|before| before.resource != group.resource) || !changed.is_empty() {
+    if before.as_ref().is_some_and(|before| before.resource != group.resource)
+        || !(joined.is_empty() && left.is_empty())
+    {
         transaction.execute(
             "UPDATE scim_groups SET revision = revision + 1, last_modified = ?2 WHERE number = ?1",
             params![number, group.last_modified],
@@ -215,7 +225,7 @@ pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Option<Gr
     }
     let after = one(&transaction, "id", &group.id)?;
     transaction.commit()?;
-    Ok(after)
+    Ok(after.map(|group| Edited { group, joined, left }))
 }
 
 fn grants_something(grants: &Value) -> bool {
@@ -248,25 +258,19 @@ fn put(transaction: &Transaction<'_>, group: &Group, before: Option<&Group>) -> 
     u32::try_from(transaction.last_insert_rowid()).map_err(|_too_many| Error("too many groups".to_owned()))
 }
 
-/// Makes the changes and says who belongs otherwise than before; cost grows with the change. Who is deleted at this very
+/// Makes the changes and says who has joined and who has left; cost grows with the change. Who is deleted at this very
 /// moment joins nothing: they would belong to it again on their return.
 fn change_members(
     transaction: &Transaction<'_>,
     number: u32,
     changes: &[Change],
-) -> Result<BTreeSet<String>, Error> {
+) -> Result<(BTreeSet<String>, BTreeSet<String>), Error> {
     let mut add = transaction.prepare_cached(
         "INSERT OR IGNORE INTO members (number, id)
          SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE id = ?2)",
     )?;
     let mut remove = transaction.prepare_cached("DELETE FROM members WHERE number = ?1 AND id = ?2")?;
-    let mut changed = BTreeSet::new();
-    // Whoever joins and leaves in one request is where they were.
-    let mut turn = |id: String| {
-        if !changed.remove(&id) {
-            changed.insert(id);
-        }
-    };
+    let (mut joined, mut left) = (BTreeSet::new(), BTreeSet::new());
     for change in changes {
         let (wanted, gone) = match change {
             Change::Add(ids) => (ids.clone(), Vec::new()),
@@ -278,17 +282,18 @@ fn change_members(
             }
         };
         for id in gone {
-            if remove.execute(params![number, id])? > 0 {
-                turn(id);
+            // Whoever joins and leaves in one request is where they were.
+            if remove.execute(params![number, id])? > 0 && !joined.remove(&id) {
+                left.insert(id);
             }
         }
         for id in wanted {
-            if add.execute(params![number, id])? > 0 {
-                turn(id);
+            if add.execute(params![number, id])? > 0 && !left.remove(&id) {
+                joined.insert(id);
             }
         }
     }
-    Ok(changed)
+    Ok((joined, left))
 }
 
 /// Takes the group away; false when there was none.
@@ -442,7 +447,7 @@ mod tests {
     }
 
     fn put(store: &mut Connection, group: &Group, members: Vec<Change>, now: i64) -> Group {
-        edit(store, &Edit { group: group.clone(), members, now }).unwrap().unwrap()
+        edit(store, &Edit { group: group.clone(), members, now }).unwrap().unwrap().group
     }
 
     fn waiting_ids(store: &Connection) -> Vec<String> {
@@ -478,6 +483,16 @@ mod tests {
         put(&mut store, &group_of("g", "one", json!({})), vec![], 1);
         let other = Edit { group: group_of("h", "one", json!({})), members: vec![], now: 1 };
         assert_eq!(edit(&mut store, &other).unwrap(), None);
+        // Whoever joins and leaves in one request has done neither.
+        let group = group_of("g", "one", json!({}));
+        let members = vec![
+            Change::Add(ids(&["a", "b"])),
+            Change::Remove(ids(&["b"])),
+            Change::Replace(ids(&["a", "c"])),
+        ];
+        let Edited { joined, left, .. } =
+            edit(&mut store, &Edit { group, members, now: 1 }).unwrap().unwrap();
+        assert_eq!((joined, left), (["a", "c"].map(str::to_owned).into(), BTreeSet::new()));
         assert_eq!(group_named(&store, "one").unwrap().unwrap().id, "g");
         assert_eq!(groups_with(&store, "external-g").unwrap().len(), 1);
     }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 
-use crate::store::groups::{Due, Edit, Group};
+use crate::store::groups::{Due, Edit, Edited, Group};
 use crate::store::sizes::Counted;
 pub use crate::store::sizes::Sizes;
 
@@ -281,7 +281,7 @@ impl Store {
     }
 
     /// Makes or changes a group, and notes for whom something follows. None when its name is another group's.
-    pub async fn edit_group(&self, edit: Edit) -> Result<Option<Group>, Error> {
+    pub async fn edit_group(&self, edit: Edit) -> Result<Option<Edited>, Error> {
         self.run(move |connection| groups::edit(connection, &edit)).await
     }
 
@@ -365,9 +365,20 @@ impl Store {
         self.run(move |connection| sqlite::give_access_back(connection, &id)).await
     }
 
-    /// Lets the brake go, and counts from nothing again. Whether it had tripped.
-    pub async fn release_brake(&self) -> Result<bool, Error> {
-        self.run(sqlite::release_brake).await
+    /// Lets the brake go, and counts from nothing again. Whether it had tripped. The note of it, a text for the service, is
+    /// kept together with that or not at all.
+    pub async fn release_brake(&self, note: String) -> Result<bool, Error> {
+        self.run(move |connection| sqlite::release_brake(connection, &note)).await
+    }
+
+    /// Notes that commands have left for the service, the oldest first, each with its number.
+    pub async fn notes(&self) -> Result<Vec<(i64, String)>, Error> {
+        self.run(|connection| sqlite::notes(connection)).await
+    }
+
+    /// The service has taken this note.
+    pub async fn drop_note(&self, number: i64) -> Result<(), Error> {
+        self.run(move |connection| sqlite::drop_note(connection, number)).await
     }
 
     /// SQLite blocks, so it runs beside the workers of the runtime, one statement at a time.
@@ -379,7 +390,8 @@ impl Store {
         let done = tokio::task::spawn_blocking(move || {
             work(&mut open.lock().unwrap_or_else(PoisonError::into_inner).connection)
         });
-        let done = done.await.map_err(|error| Error(error.to_string())).flatten();
+        // A panic's words may hold anything.
+        let done = done.await.map_err(|_panic| Error("it made the bridge fail".to_owned())).flatten();
         if done.is_err() {
             self.counted.note_failure();
         }

@@ -19,7 +19,7 @@ const HELD: &str = "another process holds the file; stop it, or give this one it
 
 /// How the tables came to be what they are, step by step; a file carries the number of its last step. A step that has
 /// been released is never changed.
-const STEPS: &[&str] = &[PEOPLE, BRAKE_AND_ACCOUNT, groups::TABLES];
+const STEPS: &[&str] = &[PEOPLE, BRAKE_AND_ACCOUNT, groups::TABLES, NOTES];
 
 const PEOPLE: &str = "
     CREATE TABLE people (
@@ -60,6 +60,13 @@ const BRAKE_AND_ACCOUNT: &str = "
         since TEXT NOT NULL
     ) STRICT;
     CREATE TABLE accounts (id TEXT PRIMARY KEY) STRICT;
+";
+
+const NOTES: &str = "
+    CREATE TABLE notes (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        text TEXT NOT NULL
+    ) STRICT;
 ";
 
 /// An open store.
@@ -370,12 +377,24 @@ pub(super) fn give_access_back(connection: &Connection, id: &str) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn release_brake(connection: &mut Connection) -> Result<bool, Error> {
+pub(super) fn release_brake(connection: &mut Connection, note: &str) -> Result<bool, Error> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    transaction.execute("INSERT INTO notes (text) VALUES (?1)", [note])?;
     let tripped = transaction.execute("DELETE FROM brake", [])? > 0;
     transaction.execute("DELETE FROM access_taken", [])?;
     transaction.commit()?;
     Ok(tripped)
+}
+
+pub(super) fn notes(connection: &Connection) -> Result<Vec<(i64, String)>, Error> {
+    let mut statement = connection.prepare_cached("SELECT number, text FROM notes ORDER BY number")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn drop_note(connection: &Connection, number: i64) -> Result<(), Error> {
+    connection.execute("DELETE FROM notes WHERE number = ?1", [number])?;
+    Ok(())
 }
 
 fn texts(connection: &Connection, query: &str, values: &[&str]) -> Result<Vec<String>, Error> {
@@ -508,8 +527,11 @@ mod tests {
         assert_eq!(take(&mut store, "d", 3500), (tripped.clone(), 2));
         assert_eq!(take(&mut store, "b", 9000), (tripped.clone(), 0), "time alone does not release it");
         assert_eq!(brake(&store, 5400).unwrap().since, tripped);
-        assert!(release_brake(&mut store).unwrap());
-        assert!(!release_brake(&mut store).unwrap());
+        assert!(release_brake(&mut store, "one").unwrap());
+        assert!(!release_brake(&mut store, "two").unwrap());
+        assert_eq!(notes(&store).unwrap(), [(1, "one".to_owned()), (2, "two".to_owned())]);
+        drop_note(&store, 1).unwrap();
+        assert_eq!(notes(&store).unwrap(), [(2, "two".to_owned())]);
         assert_eq!(take(&mut store, "d", 9000), (None, 1));
     }
 

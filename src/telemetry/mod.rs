@@ -26,6 +26,7 @@ use crate::telemetry::line::{Fields, Style};
 pub struct Settings {
     pub level: Level,
     pub format: Format,
+    pub personal_data: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -89,6 +90,9 @@ fn stream_of_stderr() -> Option<String> {
     Some(format!("{}:{}", stderr.dev(), stderr.ino()))
 }
 
+/// Lines with values of people have this target, and level `debug`.
+const PERSONAL: &str = "personal";
+
 /// Begins logging. A second call changes nothing.
 pub fn init(settings: Settings, destination: Destination) {
     let level = match settings.level {
@@ -99,7 +103,9 @@ pub fn init(settings: Settings, destination: Destination) {
         Level::Trace => LevelFilter::TRACE,
     };
     let log = Log { style: style(settings.format, destination), to: Stderr };
-    drop(tracing_subscriber::registry().with(ours(level)).with(log).try_init());
+    let ours = ours(level);
+    let wanted = if settings.personal_data { ours.with_target(PERSONAL, level) } else { ours };
+    drop(tracing_subscriber::registry().with(wanted).with(log).try_init());
 }
 
 fn style(format: Format, destination: Destination) -> Style {

@@ -40,6 +40,9 @@ pub enum Invitation {
     None,
 }
 
+/// Shows that a write has been recorded, as far as it has to be: without one nothing is written.
+pub trait Recorded: Sync {}
+
 #[derive(Debug)]
 pub struct Client {
     sender: Sender,
@@ -230,6 +233,7 @@ impl Client {
     /// `POST /users`. The person may exist after `Error::Unknown`: look them up by their address.
     pub async fn create(
         &self,
+        _recorded: &impl Recorded,
         call: &Call,
         fields: &Fields,
         invitation: Invitation,
@@ -259,7 +263,13 @@ impl Client {
     }
 
     /// `PUT /users/{id}` with these fields.
-    pub async fn update(&self, call: &Call, id: &str, body: &Map<String, Value>) -> Result<Written, Error> {
+    pub async fn update(
+        &self,
+        _recorded: &impl Recorded,
+        call: &Call,
+        id: &str,
+        body: &Map<String, Value>,
+    ) -> Result<Written, Error> {
         if let Some(rehearsal) = &self.rehearsal {
             // Ziflow takes an update of somebody whom it shows among the contacts only.
             let user = match self.user_by_id(call, id).await {
@@ -280,7 +290,13 @@ impl Client {
     }
 
     /// `DELETE /users/{id}`; `new_owner` receives the proofs. A person who is gone already is fine.
-    pub async fn delete(&self, call: &Call, id: &str, new_owner: Option<&str>) -> Result<(), Error> {
+    pub async fn delete(
+        &self,
+        _recorded: &impl Recorded,
+        call: &Call,
+        id: &str,
+        new_owner: Option<&str>,
+    ) -> Result<(), Error> {
         if let Some(rehearsal) = &self.rehearsal {
             rehearsal.delete(id);
             return Ok(());

@@ -86,7 +86,9 @@ async fn in_the_journal_a_line_is_text_with_its_priority() {
     let made = ask("POST", &format!("{url}/Users"), Some(person("jo@example.com"))).await;
     assert_eq!(made.status(), 201);
     let request_id = made.headers()["request-id"].to_str().unwrap().to_owned();
-    let line = bridge.line(&request_id).await;
+    let audited = bridge.line("\"target\":\"audit\"").await;
+    assert!(audited.starts_with("<6>{\"time\":") && audited.contains(&request_id), "{audited}");
+    let line = bridge.line("operation=create-user").await;
     assert!(line.starts_with("<6>INFO  request operation=create-user id=auth0|"), "{line}");
     assert!(line.contains(" status=201 client=entra ziflow_calls=1 ms="), "{line}");
     assert!(line.ends_with(&format!(" method=POST request_id={request_id}")), "{line}");

@@ -10,6 +10,7 @@
 
 mod account;
 mod admin;
+mod audit;
 mod brake;
 mod budget;
 mod bulk;

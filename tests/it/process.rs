@@ -37,7 +37,8 @@ async fn what_has_been_accepted_is_answered_and_nobody_is_named_in_the_log() {
     for secret in [TOKEN, "wrong-token", ziflow.key(), "jo@example.com", "Joan", "Lee"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
-    let patched = log.iter().find(|line| line["operation"] == "patch-user").unwrap();
+    let patched =
+        log.iter().find(|line| line["message"] == "request" && line["operation"] == "patch-user").unwrap();
     assert_eq!((patched["status"].as_u64(), patched["id"].as_str()), (Some(200), Some(id.as_str())));
     assert_eq!((patched["client"].as_str(), patched["ziflow_calls"].as_u64()), (Some("test"), Some(1)));
 

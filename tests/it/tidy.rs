@@ -194,6 +194,15 @@ fn the_architecture_names_the_rooms_that_are_there() {
     }
 }
 
+/// The right to write to Ziflow is made in one place, which records the change first.
+#[test]
+fn nothing_writes_without_a_record() {
+    let makes = |(path, text): (PathBuf, String)| {
+        product(&path, &text).contains("Recorded for").then(|| path.display().to_string())
+    };
+    assert_eq!(sources().into_iter().filter_map(makes).collect::<Vec<_>>(), ["bridge/change.rs"]);
+}
+
 /// Every setting stands in the file that an operator copies, and in the manual.
 #[test]
 fn every_setting_is_documented() {
