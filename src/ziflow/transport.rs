@@ -433,7 +433,8 @@ impl Answer {
         };
         match text.trim() {
             "" => "no message".to_owned(),
-            text => shorten(text),
+            // It will stand in double quotes, by which the log knows what to leave out.
+            text => shorten(before_keys(text)).replace('"', "'"),
         }
     }
 
@@ -490,6 +491,18 @@ fn shorten(text: &str) -> String {
     }
 }
 
+/// What stands before anything that looks like somebody's API key: a gateway may show what Ziflow had answered.
+fn before_keys(text: &str) -> &str {
+    let lower = text.to_ascii_lowercase();
+    let is_named = |at: &usize| {
+        let name = lower.get(*at..).unwrap_or_default();
+        let after = ["api_key", "apikey", "api-key"].iter().find_map(|word| name.strip_prefix(word));
+        after.is_some_and(|after| after.trim_start_matches(['"', '\'', '\\', ' ']).starts_with([':', '=']))
+    };
+    let named = lower.match_indices("api").map(|(at, _)| at).find(is_named);
+    named.and_then(|at| text.get(..at)).unwrap_or(text)
+}
+
 /// An error with its causes, and without the URL: it names a person.
 fn chain(error: &reqwest::Error) -> String {
     let what = if error.is_connect() { "no connection" } else { "the exchange broke off" };
@@ -508,6 +521,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_looks_like_somebodys_key_is_not_repeated() {
+        for (told, repeated) in [
+            ("the API key is missing or wrong", "the API key is missing or wrong"),
+            ("apikey unknown, api", "apikey unknown, api"),
+            (r#"wrong: {"email":"a","api_key":"k"}"#, r#"wrong: {"email":"a",""#),
+            ("sent ApiKey: k", "sent "),
+            (r#"x {\"api-key\" = 1}"#, r#"x {\""#),
+        ] {
+            assert_eq!(before_keys(told), repeated);
+        }
+    }
 
     #[test]
     fn the_key_is_left_out_of_what_is_repeated() {

@@ -299,6 +299,11 @@ impl Bridge {
         Self::answer(self.http.get(format!("{}{target}", self.admin)).send().await.unwrap()).await
     }
 
+    /// The same as a text.
+    pub async fn admin_text(&self, target: &str) -> String {
+        self.http.get(format!("{}{target}", self.admin)).send().await.unwrap().text().await.unwrap()
+    }
+
     /// All of `/metrics`.
     pub async fn metrics(&self) -> String {
         let response = self.http.get(format!("{}/metrics", self.admin)).send().await.unwrap();
