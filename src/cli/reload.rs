@@ -23,6 +23,7 @@ use crate::cli::{environment, serve};
 use crate::config::{self, Fixed, Report, Settings, tls};
 use crate::server::admin::access::{Access, Gate};
 use crate::server::auth::{self, Door};
+use crate::server::networks::Networks;
 use crate::server::reloads::{Reloads, Scope};
 use crate::server::tls::Identity;
 use crate::server::tokens::{Difference, Tokens};
@@ -74,6 +75,7 @@ struct Prepared {
     tokens: Tokens,
     auth: auth::Settings,
     access: Access,
+    networks: Networks,
     /// With the form that headers carry, if it is another key.
     api_key: Option<(SecretString, ApiKey)>,
     api_key_file: Option<PathBuf>,
@@ -255,6 +257,7 @@ impl Reloader {
             tokens: settings.tokens,
             auth: settings.auth,
             access: settings.admin.access,
+            networks: settings.server.networks,
             api_key: is_new.then_some((key, header)),
             api_key_file: settings.api_key_file,
             key_user: settings.bridge.key_user_email,
@@ -284,6 +287,7 @@ impl Reloader {
         if self.door.put_settings(prepared.auth) {
             changed.push("auth.max_failures_per_minute".to_owned());
         }
+        changed.extend(self.door.border().put(prepared.networks).into_iter().map(str::to_owned));
         changed.extend(self.gate.put(prepared.access).into_iter().map(str::to_owned));
         // Who owns the new key is protected before it is used.
         changed.extend(self.put_key_user(prepared.key_user));

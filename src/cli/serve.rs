@@ -123,7 +123,7 @@ async fn serve(
     let readiness =
         Readiness::new(Arc::clone(&bridge), reloads, Arc::clone(&door), Arc::clone(&witness), tls.clone());
     let explainer = Arc::new(Explainer::new(&settings, Arc::clone(&bridge)));
-    let (limits, admin_connections) = (settings.server.limits.clone(), settings.admin.max_connections);
+    let (limits, watching) = (settings.server.limits.clone(), settings.admin.clone());
     let pulses = [witness.accepting(), &*reloading, bridge.grants_pulse()];
     systemd.ready().await;
     tokio::join!(
@@ -139,7 +139,7 @@ async fn serve(
         async {
             if let Some(admin) = admin {
                 let shutdown = told(stopped.clone());
-                admin::run(admin, admin_connections, readiness, explainer, gate, limits, shutdown).await;
+                admin::run(admin, watching, readiness, explainer, gate, limits, shutdown).await;
             }
         },
         reloader.run(hangup, told(stopped.clone())),

@@ -1,5 +1,7 @@
 //! `admin.*`: where those who watch may ask, and what is asked of them.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -9,6 +11,7 @@ use crate::config::{Loader, Reported};
 use crate::server::admin::Settings;
 use crate::server::admin::access::Access;
 use crate::server::listen::Listen;
+use crate::server::tls::Tls;
 use crate::server::tokens::{Digest, Tokens, digest};
 use crate::yaml::Severity;
 
@@ -22,6 +25,7 @@ impl Loader {
         &mut self,
         api_key: Option<&SecretString>,
         others: Option<&Tokens>,
+        tls: Option<Arc<Tls>>,
     ) -> Result<Settings, Reported> {
         let listen = self.admin_listen();
         let token = self.admin_token(api_key, others);
@@ -33,6 +37,7 @@ impl Loader {
         let settings = Settings {
             listen: listen?,
             plain_http_behind_proxy,
+            tls,
             max_connections: max_connections?,
             operations: operations?,
             access,

@@ -9,6 +9,8 @@ use crate::server::tokens::{digest, hex};
 
 /// These are taken over by a reload.
 const RELOADED: &[&str] = &[
+    "server.allow_networks",
+    "server.trusted_proxies",
     "admin.token",
     "admin.hosts",
     "auth.tokens",

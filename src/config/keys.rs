@@ -110,6 +110,8 @@ pub(super) fn keys() -> Vec<Key> {
         ("server.tls.private_key_file", Text),
         ("server.tls.handshake_timeout_secs", Integer(SECONDS)),
         ("server.plain_http_behind_proxy", Boolean),
+        ("server.allow_networks", Texts),
+        ("server.trusted_proxies", Texts),
         ("server.max_filter_chars", Integer(64..=65_536)),
         ("server.max_filter_depth", Integer(1..=64)),
         ("server.max_filter_terms", Integer(1..=1000)),

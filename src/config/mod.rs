@@ -8,6 +8,7 @@ mod fixed;
 mod keys;
 mod layer;
 mod mapping;
+mod networks;
 mod report;
 pub mod schema;
 mod secrets;
@@ -179,7 +180,8 @@ impl Loader {
         let server = self.server();
         let api_key = self.api_key();
         let tokens = self.tokens(api_key.as_ref().ok());
-        let admin = self.admin(api_key.as_ref().ok(), tokens.as_ref());
+        let own_tls = server.as_ref().ok().and_then(|(server, _)| server.tls.clone());
+        let admin = self.admin(api_key.as_ref().ok(), tokens.as_ref(), own_tls);
         self.check_settings_file();
         let base_url = self.parsed("ziflow.base_url", ziflow::origin::check_base_url);
         let way = self.way();
@@ -237,6 +239,7 @@ impl Loader {
             None => Ok(None),
         };
         let tls = self.tls(public_url.as_ref().ok().and_then(Option::as_deref));
+        let networks = self.networks();
         let limits: server::Limits = self.section("server")?;
         let kept: ziflow::directory::Settings = self.section("ziflow")?;
         let patience = self.value("server.tls.handshake_timeout_secs").and_then(|value| value.as_u64());
@@ -251,6 +254,7 @@ impl Loader {
             listen: listen?,
             plain_http_behind_proxy: self.value("server.plain_http_behind_proxy") == Some(Value::Bool(true)),
             tls,
+            networks: networks?,
             base_path: base_path?,
             public_url: public_url?,
             cursor_timeout_secs: kept.directory_ttl_secs,

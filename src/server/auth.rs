@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::scim::error::Error;
 use crate::server::expiry;
 use crate::server::failures::{Failures, Verdict};
+use crate::server::networks::Border;
 use crate::server::route::Operation;
 use crate::server::source::Source;
 use crate::server::tokens::{Token, Tokens, digest};
@@ -86,6 +87,7 @@ pub struct Door {
     tokens: ArcSwap<Tokens>,
     most_failures: AtomicU32,
     failures: Mutex<Failures>,
+    border: Border,
     /// When the log last heard of an expired token, by its name.
     told: Mutex<HashMap<String, Instant>>,
     pub(super) count: Count,
@@ -97,9 +99,15 @@ impl Door {
             tokens: ArcSwap::from_pointee(tokens),
             most_failures: settings.max_failures_per_minute.into(),
             failures: Mutex::default(),
+            border: Border::default(),
             told: Mutex::default(),
             count: Count::default(),
         }
+    }
+
+    /// What is looked at before any credential.
+    pub fn border(&self) -> &Border {
+        &self.border
     }
 
     pub fn tokens(&self) -> Arc<Tokens> {

@@ -15,6 +15,7 @@ pub mod listen;
 mod log;
 mod metrics;
 pub mod minted;
+pub mod networks;
 mod noticed;
 mod operations;
 mod process;
@@ -36,7 +37,7 @@ pub mod witness;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,7 @@ use crate::server::auth::{Client, Door};
 use crate::server::connection::Bounds;
 use crate::server::listen::{Listen, Unfit};
 use crate::server::log::{Done, Line};
+use crate::server::networks::{Admission, Networks};
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
 use crate::server::route::{Kind, NoRoute, Operation, route};
@@ -83,6 +85,7 @@ pub struct Settings {
     pub plain_http_behind_proxy: bool,
     /// None: plain HTTP.
     pub tls: Option<Arc<Tls>>,
+    pub networks: Networks,
     pub base_path: String,
     /// Where Entra reaches the bridge, without the base path; none: where it listens.
     pub public_url: Option<String>,
@@ -185,11 +188,13 @@ pub async fn run(
     let seats = Seats::new("server", limits.max_connections, limits.max_connections_per_source);
     witness.seats.set(Arc::clone(&seats)).unwrap_or_default();
     let (bounds, in_flight) = (limits.bounds(), Arc::new(Semaphore::new(limits.max_requests_in_flight)));
+    drop(door.border().put(settings.networks.clone()));
+    let at_border = Arc::clone(&door);
     let server = Arc::new(Server { bridge, door, witness, settings, tenant_url, in_flight, writing });
     let (stop, _) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
-    let by_source = |source: Source| Some(source.network());
-    let mut accepting = Box::pin(accept(&listener, &seats, by_source));
+    let admit = |peer| at_border.border().admit(peer);
+    let mut accepting = Box::pin(accept(&listener, &seats, admit));
     loop {
         server.witness.accepting().beat();
         let (stream, source, seat) = tokio::select! {
@@ -198,7 +203,7 @@ pub async fn run(
             () = sleep(TICK) => continue,
             () = &mut shutdown => break,
         };
-        accepting.set(accept(&listener, &seats, by_source));
+        accepting.set(accept(&listener, &seats, admit));
         let (server, stopped) = (Arc::clone(&server), stop.subscribe());
         drop(tokio::spawn(async move {
             let answer = |request| server.answer(request, source, &seat);
@@ -223,11 +228,11 @@ pub async fn run(
     }
 }
 
-/// The next connection that gets a place, counted as `counted` says.
+/// The next connection that is let in and gets a place.
 async fn accept(
     listener: &TcpListener,
     seats: &Arc<Seats>,
-    counted: impl Fn(Source) -> Option<IpAddr>,
+    admit: impl Fn(Source) -> Admission,
 ) -> (TcpStream, Source, Seat) {
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -241,7 +246,12 @@ async fn accept(
             }
         };
         let source = Source::of_peer(peer);
-        if let Some(seat) = seats.seat(counted(source)).await {
+        let counted = match admit(source) {
+            Admission::Counted(source) => Some(source),
+            Admission::OfProxy => None,
+            Admission::Refused => continue,
+        };
+        if let Some(seat) = seats.seat(counted).await {
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%error, "TCP_NODELAY");
             }
@@ -286,13 +296,13 @@ impl Server {
     async fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        source: Source,
+        peer: Source,
         seat: &Seat,
     ) -> Response<Full<Bytes>> {
         let request_id = RequestId::new();
         // At the highest level, or a quiet log would have warnings without it.
         let span = error_span!("request", %request_id);
-        self.end(request_id, request, source, seat).instrument(span).await
+        self.end(request_id, request, peer, seat).instrument(span).await
     }
 
     /// A request always ends in a response, and in a line of the log.
@@ -300,13 +310,20 @@ impl Server {
         self: &Arc<Self>,
         request_id: RequestId,
         request: Request<Incoming>,
-        source: Source,
+        peer: Source,
         seat: &Seat,
     ) -> Response<Full<Bytes>> {
         let (head, mut body) = request.into_parts();
+        let (source, may_come) = self.door.border().source(peer, &head.headers);
         let mut line = Line::new(request_id.clone(), head.method.clone(), source);
         line.client_request_id = request::client_request_id(&head.headers);
         let mut pending = Pending { witness: &self.witness, line };
+        if !may_come {
+            // The border has told it.
+            pending.line.is_quiet = true;
+            let done = Done::failed(&not_let_in(), Calls::default(), &request_id);
+            return self.finished(&pending.line, done).into_response(&request_id);
+        }
         let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
         let reply = match timeout(limit, self.handle(&head, &mut body, &mut pending.line, seat)).await {
             Ok(reply) => reply,
@@ -503,6 +520,11 @@ impl Server {
 
 fn found(resource: Option<Value>, what: &str) -> Result<Reply, Error> {
     resource.map(Reply::ok).ok_or_else(|| Error::not_found(format!("there is no such {what}")))
+}
+
+/// Nothing of the request has been looked at but from whom it comes.
+fn not_let_in() -> Error {
+    Error::new(StatusCode::FORBIDDEN, "requests from this network are not let in")
 }
 
 fn out_of_time() -> Error {

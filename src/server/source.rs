@@ -1,4 +1,4 @@
-//! Where a request comes from: the address of whoever has opened the connection.
+//! Where a request comes from: the address of whoever has opened the connection, or of whom a trusted proxy speaks for.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,15 @@ const NETWORK: u128 = u128::MAX << 64;
 impl Source {
     /// The other end of an accepted connection.
     pub fn of_peer(peer: SocketAddr) -> Self {
-        Self(peer.ip().to_canonical())
+        Self::of(peer.ip())
+    }
+
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self(address.to_canonical())
+    }
+
+    pub(super) fn address(self) -> IpAddr {
+        self.0
     }
 
     /// What counts as one: whoever has one IPv6 address has all of its network.

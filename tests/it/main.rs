@@ -38,6 +38,7 @@ mod manners;
 mod manual;
 mod metrics;
 mod nasty_ids;
+mod networks;
 mod process;
 mod reload;
 mod schema;

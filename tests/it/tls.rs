@@ -508,3 +508,27 @@ async fn doctor_tries_the_way_in_and_says_when_nobody_trusts_it() {
     }
     bridge.stop().await;
 }
+
+/// A token must not travel in plain HTTP, so where others can reach the admin listener it shows the same certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_in_the_open_speaks_it_too() {
+    let place = Place::new(&Pair::new(&rcgen::PKCS_ECDSA_P256_SHA256), LISTEN).await;
+    let file = place.folder.path().join("bridge.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let admin = "admin: { listen: '0.0.0.0:0', token: watchers-token }";
+    place.folder.file("bridge.yaml", &text.replace("admin: { listen: 127.0.0.1:0 }", admin));
+    let bridge = place.bridge().await;
+    let port = bridge.admin.rsplit(':').next().unwrap();
+    let stream = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+    let name = ServerName::try_from("scim.example.com").unwrap();
+    let mut stream = client(&[&TLS13], &[]).connect(name, stream).await.unwrap();
+    let request = "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer watchers-token\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let mut plain = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+    plain.write_all(request.as_bytes()).await.unwrap();
+    assert!(rest(&mut plain).await.starts_with(b"HTTP/1.1 400"));
+    bridge.stop().await;
+}

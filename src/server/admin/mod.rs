@@ -22,10 +22,12 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::server::admin::access::{Access, Gate};
 use crate::server::connection;
 use crate::server::listen::{Listen, Unfit};
+use crate::server::networks::Admission;
 use crate::server::readiness::Readiness;
 use crate::server::seats::{Seat, Seats};
 use crate::server::source::Source;
 use crate::server::status::explain::{Explain, Explainer};
+use crate::server::tls::Tls;
 use crate::server::{self, Limits};
 
 /// So often the parts are looked at, so that "since" is true to this many seconds.
@@ -41,6 +43,8 @@ pub struct Settings {
     /// None: nobody watches.
     pub listen: Option<Listen>,
     pub plain_http_behind_proxy: bool,
+    /// Spoken where others than this machine can reach the listener.
+    pub tls: Option<Arc<Tls>>,
     pub max_connections: usize,
     /// As many of the latest requests are kept for the status page.
     pub operations: usize,
@@ -54,12 +58,13 @@ impl Settings {
             return Ok(());
         } else if self.access.token.is_none() {
             ("nobody there is asked for a credential", "listen on 127.0.0.1, or set admin.token_file")
-        } else if self.plain_http_behind_proxy {
+        } else if self.tls.is_some() || self.plain_http_behind_proxy {
             return Ok(());
         } else {
             (
                 "the token would travel there in plain HTTP",
-                "listen on 127.0.0.1, or set server.plain_http_behind_proxy: true if a proxy on another machine does TLS",
+                "name a certificate in server.tls, or listen on 127.0.0.1, or set server.plain_http_behind_proxy: true if a proxy on \
+                 another machine does TLS",
             )
         };
         Err((format!("`{address}` can be reached from the network, and {wrong}"), hint))
@@ -73,12 +78,13 @@ struct Admin {
     explainer: Explainer,
     gate: Arc<Gate>,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Serves until `shutdown`. Of `limits`, those hold here that are about a request without a body.
 pub async fn run(
     listener: TcpListener,
-    max_connections: usize,
+    settings: Settings,
     readiness: Readiness,
     explain: Arc<dyn Explain>,
     gate: Arc<Gate>,
@@ -86,9 +92,15 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) {
     let explainer = Explainer::new(explain, Duration::from_secs(limits.request_timeout_secs));
-    let admin = Arc::new(Admin { readiness, explainer, gate, limits });
+    let admin = Arc::new(Admin {
+        readiness,
+        explainer,
+        tls: settings.tls.filter(|_| gate.is_in_the_open()),
+        gate,
+        limits,
+    });
     tokio::select! {
-        () = admin.accept(listener, max_connections) => {}
+        () = admin.accept(listener, settings.max_connections) => {}
         () = look(&admin.readiness) => {}
         () = shutdown => {}
     }
@@ -111,11 +123,16 @@ impl Admin {
         // Dropped with this: the connections then end with the answer that they are at.
         let (stop, _) = watch::channel(());
         loop {
-            let (stream, source, seat) = server::accept(&listener, &seats, |_| None).await;
+            let (stream, source, seat) = server::accept(&listener, &seats, |_| Admission::OfProxy).await;
             let (admin, stopped) = (Arc::clone(self), stop.subscribe());
             drop(tokio::spawn(async move {
                 let answer = |request| admin.answer(request, source, &seat);
-                connection::serve(stream, &seat, bounds, stopped, answer).await;
+                let Some(tls) = &admin.tls else {
+                    return connection::serve(stream, &seat, bounds, stopped, answer).await;
+                };
+                if let Some(stream) = tls.agree(stream, &seat, stopped.clone()).await {
+                    connection::serve(stream, &seat, bounds, stopped, answer).await;
+                }
             }));
         }
     }
