@@ -10,7 +10,7 @@ use winnow::prelude::*;
 use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
 use winnow::token::{any, literal, none_of, take_while};
 
-/// How large a filter may be. Evaluation time and stack depth follow from these and from nothing else.
+/// How large a query may be. Evaluation time and stack depth follow from these and from nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub max_chars: usize,
@@ -18,11 +18,13 @@ pub struct Limits {
     pub max_depth: usize,
     /// Comparisons.
     pub max_terms: usize,
+    /// Names in `attributes`, and in `excludedAttributes`.
+    pub max_attributes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_chars: 4096, max_depth: 16, max_terms: 100 }
+        Self { max_chars: 4096, max_depth: 16, max_terms: 100, max_attributes: 200 }
     }
 }
 
@@ -323,7 +325,7 @@ mod tests {
     use super::*;
 
     fn problem(text: &str) -> String {
-        let limits = Limits { max_chars: 60, max_depth: 3, max_terms: 4 };
+        let limits = Limits { max_chars: 60, max_depth: 3, max_terms: 4, ..Limits::default() };
         let problem = parse_filter(text, &limits).map(|tree| panic!("{text}: {tree:?}")).unwrap_err();
         format!("{}: {}", problem.column(text), problem.message)
     }

@@ -71,7 +71,14 @@ impl Query {
         let order = parameters.get("sortOrder")?;
         let sort = parameters.get("sortBy")?.map(|by| Sort::parse(by, order, rt)).transpose()?;
         let start_index = start_index.unwrap_or(1).max(1);
-        Ok(Self { filter, start_index, count, cursor, sort, projection: Projection::read(parameters, rt)? })
+        Ok(Self {
+            filter,
+            start_index,
+            count,
+            cursor,
+            sort,
+            projection: Projection::read(parameters, rt, limits)?,
+        })
     }
 
     /// What a cursor is good for: the same people in the same order.
@@ -84,15 +91,21 @@ impl Query {
 
 impl Projection {
     /// Reads `attributes` and `excludedAttributes` of any request (RFC 7644 section 3.9), and nothing else.
-    pub fn parse(raw: Option<&str>, rt: &'static ResourceType) -> Result<Self, Error> {
-        Self::read(&Parameters::decode(raw.unwrap_or_default())?, rt)
+    pub fn parse(raw: Option<&str>, rt: &'static ResourceType, limits: &Limits) -> Result<Self, Error> {
+        Self::read(&Parameters::decode(raw.unwrap_or_default())?, rt, limits)
     }
 
-    fn read(parameters: &Parameters, rt: &'static ResourceType) -> Result<Self, Error> {
-        let paths = |text: &str| text.split(',').filter_map(|name| Path::parse(name, rt).ok()).collect();
-        let wanted = parameters.get("attributes")?.filter(|text| !text.trim().is_empty());
-        let excluded = parameters.get("excludedAttributes")?.unwrap_or_default();
-        Ok(Self { wanted: wanted.map(paths), excluded: paths(excluded) })
+    fn read(parameters: &Parameters, rt: &'static ResourceType, limits: &Limits) -> Result<Self, Error> {
+        let paths = |name: &str| {
+            let most = limits.max_attributes;
+            let text = parameters.get(name)?.filter(|text| !text.trim().is_empty());
+            if text.is_some_and(|text| text.split(',').nth(most).is_some()) {
+                let detail = format!("{name} has more than {most} names (server.max_attributes)");
+                return Err(Error::invalid_value(detail));
+            }
+            Ok(text.map(|text| text.split(',').filter_map(|name| Path::parse(name, rt).ok()).collect()))
+        };
+        Ok(Self { wanted: paths("attributes")?, excluded: paths("excludedAttributes")?.unwrap_or_default() })
     }
 
     /// Whether a client that says nothing more about it gets this core attribute.
@@ -429,7 +442,7 @@ mod tests {
     }
 
     fn projected(raw: &str) -> Value {
-        Projection::parse(Some(raw), &USER_TYPE).unwrap().apply(sample(), &USER_TYPE)
+        Projection::parse(Some(raw), &USER_TYPE, &Limits::default()).unwrap().apply(sample(), &USER_TYPE)
     }
 
     #[test]
@@ -598,7 +611,7 @@ mod tests {
             let whole: Value = serde_json::from_str(SAMPLE).unwrap();
             let whole_map = whole.as_object().unwrap().clone();
             let raw = format!("attributes={wanted}&excludedAttributes={excluded}");
-            let projection = Projection::parse(Some(&raw), &USER_TYPE).unwrap();
+            let projection = Projection::parse(Some(&raw), &USER_TYPE, &Limits::default()).unwrap();
             let once = projection.apply(Resource::from_stored(whole_map), &USER_TYPE);
             prop_assert!(within(&once, &whole), "{raw}: {once}");
             prop_assert_eq!(&once["id"], &whole["id"]);

@@ -43,6 +43,8 @@ pub struct Bounds {
     pub write_timeout: Duration,
     /// Of a request's head, its first line included; beyond it 431.
     pub max_header_bytes: usize,
+    /// Of a request; beyond it 431.
+    pub max_headers: usize,
 }
 
 impl Bounds {
@@ -85,6 +87,7 @@ pub async fn serve<S, A>(
     builder.timer(TokioTimer::new()).header_read_timeout(None);
     builder
         .max_header_size(bounds.max_header_bytes)
+        .max_headers(bounds.max_headers)
         .max_buf_size(bounds.max_header_bytes.max(SMALLEST_BUFFER));
     seat.enter(Phase::Silent);
     let mut end = End::new(seat, bounds);
@@ -211,6 +214,7 @@ mod tests {
         idle_timeout: Duration::from_secs(30),
         write_timeout: Duration::from_secs(30),
         max_header_bytes: 8192,
+        max_headers: 100,
     };
 
     async fn answer(_request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -243,7 +243,7 @@ mod tests {
         let (method, target) = request.split_once(' ').unwrap();
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        let limits = Limits { max_chars: 1000, max_depth: 10, max_terms: 10 };
+        let limits = Limits { max_chars: 1000, max_depth: 10, max_terms: 10, max_attributes: 10 };
         let operation = route(&method.parse::<Method>().unwrap(), "", path, query, &limits).unwrap();
         let Some(object) = forecast.object(&operation, body) else { return };
         let reply = match answer {

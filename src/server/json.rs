@@ -1,6 +1,7 @@
 //! Bytes → a JSON value (RFC 8259), strict where RFC 7493 is: UTF-8, each member of an object once, no NUL, and
-//! nested no deeper than anything in SCIM. Whatever else reads the value need not think of these again.
+//! nested no deeper and of no more values than are asked for. Whatever else reads the value need not think of these again.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -8,44 +9,59 @@ use serde_json::{Map, Value};
 
 use crate::scim::error::Error;
 
-/// The deepest thing in SCIM, a PATCH in a bulk request, has nine levels. Far below where the stack would end.
-const MAX_DEPTH: usize = 32;
-
 /// So much of a member's name is repeated in an error.
 const SHOWN_CHARS: usize = 64;
 
-/// Reads one JSON value, and nothing behind it.
-pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
+/// Reads one JSON value, and nothing behind it: of at most so many levels, and so many values, of which each item of a
+/// list and each member of an object is one. A byte of text costs little memory, a value much more.
+pub fn parse(bytes: &[u8], max_depth: usize, max_values: usize) -> Result<Value, Error> {
     if bytes.trim_ascii().is_empty() {
         return Err(Error::invalid_syntax("the body is empty, and this operation takes a JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Nested(MAX_DEPTH).deserialize(&mut reader);
+    let left = Cell::new(max_values);
+    let value =
+        Nested { max_depth, left_levels: max_depth, max_values, left_values: &left }.deserialize(&mut reader);
     value
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| Error::invalid_syntax(format!("the body is no JSON this service can read: {error}")))
 }
 
-/// A value with at most so many levels.
+/// A value with what is left of the bounds.
 #[derive(Clone, Copy)]
-struct Nested(usize);
+struct Nested<'a> {
+    max_depth: usize,
+    left_levels: usize,
+    max_values: usize,
+    left_values: &'a Cell<usize>,
+}
 
-impl Nested {
+impl Nested<'_> {
     fn below<E: serde::de::Error>(self) -> Result<Self, E> {
-        let left = self.0.checked_sub(1);
-        left.map(Self).ok_or_else(|| E::custom(format_args!("more than {MAX_DEPTH} levels of nesting")))
+        let Some(left_levels) = self.left_levels.checked_sub(1) else {
+            let most = self.max_depth;
+            return Err(E::custom(format_args!(
+                "more than {most} levels of nesting (server.max_json_depth)"
+            )));
+        };
+        Ok(Self { left_levels, ..self })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Nested {
+impl<'de> DeserializeSeed<'de> for Nested<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Some(left) = self.left_values.get().checked_sub(1) else {
+            let most = self.max_values;
+            return Err(D::Error::custom(format_args!("more than {most} values (server.max_json_values)")));
+        };
+        self.left_values.set(left);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Nested {
+impl<'de> Visitor<'de> for Nested<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,6 +130,12 @@ mod tests {
 
     use super::*;
 
+    const MAX_DEPTH: usize = 32;
+
+    fn parse(bytes: &[u8]) -> Result<Value, Error> {
+        super::parse(bytes, MAX_DEPTH, 1000)
+    }
+
     #[test]
     fn what_is_no_json_here_is_refused_with_its_place() {
         let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
@@ -133,7 +155,7 @@ mod tests {
             (r#"{"\ud800x": 1}"#, "unexpected end of hex escape"),
             (r#"{"a": 1e999}"#, "number out of range"),
             (r#"{"a": NaN}"#, "expected value"),
-            (&deep, "more than 32 levels of nesting at line 1 column 34"),
+            (&deep, "more than 32 levels of nesting (server.max_json_depth) at line 1 column 34"),
             (&absurd, "more than 32 levels of nesting"),
         ] {
             let error = parse(text.as_bytes()).unwrap_err();
@@ -141,6 +163,18 @@ mod tests {
             assert!(error.detail.contains(told), "{told} not in: {error}");
         }
         assert!(parse(b"{\"a\": \"\xff\"}").unwrap_err().detail.contains("invalid unicode"));
+    }
+
+    #[test]
+    fn each_item_and_each_member_is_a_value() {
+        for (text, values) in
+            [("1", 1), ("[]", 1), (r#"["", {}, null, [true]]"#, 6), (r#"{"a": {"b": [1, 2]}, "c": "d"}"#, 6)]
+        {
+            assert!(super::parse(text.as_bytes(), MAX_DEPTH, values).is_ok(), "{text}");
+            let error = super::parse(text.as_bytes(), MAX_DEPTH, values - 1).unwrap_err();
+            let told = format!("more than {} values (server.max_json_values)", values - 1);
+            assert!(error.detail.contains(&told), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod resources;
 pub mod route;
 mod search;
 pub mod seats;
+mod size;
 pub mod source;
 pub mod status;
 pub mod tls;
@@ -114,6 +115,12 @@ pub struct Limits {
     pub max_filter_terms: usize,
     pub max_results: usize,
     pub max_bulk_operations: usize,
+    pub max_headers: usize,
+    pub max_json_depth: usize,
+    pub max_json_values: usize,
+    pub max_patch_operations: usize,
+    pub max_members: usize,
+    pub max_attributes: usize,
 }
 
 impl Limits {
@@ -124,6 +131,7 @@ impl Limits {
             idle_timeout: Duration::from_secs(self.idle_timeout_secs),
             write_timeout: Duration::from_secs(self.write_timeout_secs),
             max_header_bytes: self.max_header_bytes,
+            max_headers: self.max_headers,
         }
     }
 }
@@ -388,8 +396,9 @@ impl Server {
         let conditions = request::conditions(&head.headers).map_err(|error| told(&error))?;
         let body = if operation.takes_body() {
             let limits = &self.settings.limits;
-            request::body(&head.headers, body, limits.max_body_bytes, self.deadline(line))
+            request::body(&head.headers, body, limits, self.deadline(line))
                 .await
+                .and_then(|body| size::check(&body, limits).map(|()| body))
                 .map_err(|error| told(&bulk::in_its_words(&operation, error, limits)))?
         } else {
             Value::Null
@@ -420,6 +429,7 @@ impl Server {
             max_chars: limits.max_filter_chars,
             max_depth: limits.max_filter_depth,
             max_terms: limits.max_filter_terms,
+            max_attributes: limits.max_attributes,
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::scim::error::Error;
 use crate::scim::version::{Conditions, Tags};
-use crate::server::json;
+use crate::server::{Limits, json};
 
 /// So much of an unwanted body is read, for so long.
 const DISCARD_BYTES: usize = 65_536;
@@ -85,19 +85,20 @@ pub fn conditions(headers: &HeaderMap) -> Result<Conditions, Error> {
     Ok(Conditions { matches: tags(IF_MATCH)?, differs: tags(IF_NONE_MATCH)? })
 }
 
-/// The body of a request that takes one, whole: at most `max_bytes` of JSON, there before `deadline`.
+/// The body of a request that takes one, whole: JSON within `limits`, there before `deadline`.
 pub async fn body(
     headers: &HeaderMap,
     incoming: &mut Incoming,
-    max_bytes: usize,
+    limits: &Limits,
     deadline: Instant,
 ) -> Result<Value, Error> {
+    let max_bytes = limits.max_body_bytes;
     json_is_said(headers)?;
     if announced(incoming) > max_bytes {
         return Err(too_large(max_bytes));
     }
     match timeout_at(deadline, Limited::new(incoming, max_bytes).collect()).await {
-        Ok(Ok(body)) => json::parse(&body.to_bytes()),
+        Ok(Ok(body)) => json::parse(&body.to_bytes(), limits.max_json_depth, limits.max_json_values),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(max_bytes)),
         Ok(Err(error)) => Err(Error::invalid_syntax(format!("the body did not arrive whole: {error}"))),
         Err(_elapsed) => Err(Error::new(

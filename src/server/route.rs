@@ -160,8 +160,8 @@ pub fn route(
         ("groups", None) => all(Kind::Group, method, query, limits),
         ("users", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Some(Kind::User), method),
         ("groups", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Some(Kind::Group), method),
-        ("users", Some(id)) => one(Kind::User, method, id, query),
-        ("groups", Some(id)) => one(Kind::Group, method, id, query),
+        ("users", Some(id)) => one(Kind::User, method, id, query, limits),
+        ("groups", Some(id)) => one(Kind::Group, method, id, query, limits),
         ("me", _) => Err(not_implemented("/Me")),
         ("bulk", None) => match *method {
             Method::POST => Ok(Operation::Bulk),
@@ -191,13 +191,19 @@ fn all(kind: Kind, method: &Method, query: Option<&str>, limits: &Limits) -> Res
         Method::GET | Method::HEAD => Query::parse(query, kind.resource_type(), limits)
             .map(|query| Operation::List(kind, Box::new(query)))
             .map_err(NoRoute::Error),
-        Method::POST => Ok(Operation::Create(kind, projection(kind, query)?)),
+        Method::POST => Ok(Operation::Create(kind, projection(kind, query, limits)?)),
         _ => Err(NoRoute::Method { allow: "GET, HEAD, POST" }),
     }
 }
 
-fn one(kind: Kind, method: &Method, id: String, query: Option<&str>) -> Result<Operation, NoRoute> {
-    let projection = || projection(kind, query);
+fn one(
+    kind: Kind,
+    method: &Method,
+    id: String,
+    query: Option<&str>,
+    limits: &Limits,
+) -> Result<Operation, NoRoute> {
+    let projection = || projection(kind, query, limits);
     match *method {
         Method::GET | Method::HEAD => Ok(Operation::Get { kind, id, projection: projection()? }),
         Method::PUT => Ok(Operation::Replace { kind, id, projection: projection()? }),
@@ -207,8 +213,8 @@ fn one(kind: Kind, method: &Method, id: String, query: Option<&str>) -> Result<O
     }
 }
 
-fn projection(kind: Kind, query: Option<&str>) -> Result<Projection, NoRoute> {
-    Projection::parse(query, kind.resource_type()).map_err(NoRoute::Error)
+fn projection(kind: Kind, query: Option<&str>, limits: &Limits) -> Result<Projection, NoRoute> {
+    Projection::parse(query, kind.resource_type(), limits).map_err(NoRoute::Error)
 }
 
 /// The decoded segments below the base; none when the path is elsewhere or is no UTF-8.

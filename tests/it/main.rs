@@ -32,6 +32,7 @@ mod harness;
 mod health;
 mod help;
 mod limits;
+mod limits_input;
 mod listing;
 mod logs;
 mod manners;
