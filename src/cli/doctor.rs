@@ -143,7 +143,7 @@ impl Doctor {
     /// One that the settings hold in plain, or the API key where that is the token.
     fn held_token(&self, settings: &Settings) -> Option<SecretString> {
         let api_key = &settings.connection.api_key;
-        if Tokens::of_api_key(api_key).difference(&settings.tokens) == Difference::default() {
+        if Tokens::of_api_key(api_key).difference(&settings.callers.tokens) == Difference::default() {
             return Some(api_key.clone());
         }
         config::plain_token(self.config.path().as_deref(), environment())

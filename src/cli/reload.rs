@@ -23,10 +23,10 @@ use crate::cli::{environment, serve};
 use crate::config::{self, Fixed, Report, Settings, tls};
 use crate::server::admin::access::{Access, Gate};
 use crate::server::auth::{self, Door};
+use crate::server::callers::Callers;
 use crate::server::networks::Networks;
 use crate::server::reloads::{Reloads, Scope};
 use crate::server::tls::Identity;
-use crate::server::tokens::{Difference, Tokens};
 use crate::yaml::{Problem, Severity};
 use crate::ziflow::transport::ApiKey;
 
@@ -72,7 +72,7 @@ pub(super) struct Reloader {
 struct Prepared {
     mapping: InForce,
     watched: Option<PathBuf>,
-    tokens: Tokens,
+    callers: Callers,
     auth: auth::Settings,
     access: Access,
     networks: Networks,
@@ -208,7 +208,7 @@ impl Reloader {
         match loaded.unwrap_or_else(|| Err(vec![broken()])).and_then(|settings| self.prepare(settings)) {
             Ok(prepared) => {
                 if self.door.tokens().are_the_api_key(&self.api_key) {
-                    self.door.put(prepared.tokens);
+                    drop(self.door.put(prepared.callers));
                 }
                 drop(self.put_key_user(prepared.key_user));
                 drop(self.put_key(prepared.api_key));
@@ -246,15 +246,15 @@ impl Reloader {
         if !safety.is_empty() {
             return Err(safety.into_iter().map(|key| self.restart_first(key)).collect());
         }
-        let (now, in_force) = (Timestamp::now(), self.door.tokens());
-        if settings.tokens.have_all_expired(now) && !in_force.have_all_expired(now) {
+        let now = Timestamp::now();
+        if settings.callers.let_nobody_in(now) && !self.door.lets_nobody_in(now) {
             return Err(vec![self.problem_of_settings("auth.tokens", LOCKED_OUT, NEW_TOKEN)]);
         }
         let header = ApiKey::new(&key).map_err(|message| vec![problem("ziflow.api_key", &message, "")])?;
         Ok(Prepared {
             mapping: settings.mapping,
             watched: settings.watched,
-            tokens: settings.tokens,
+            callers: settings.callers,
             auth: settings.auth,
             access: settings.admin.access,
             networks: settings.server.networks,
@@ -283,7 +283,7 @@ impl Reloader {
         self.watch = prepared.watched.map(|path| Watch::new(path, &prepared.mapping.digest));
         let mut changed = Vec::new();
         changed.extend(self.put_mapping(prepared.mapping));
-        changed.extend(self.put_tokens(prepared.tokens));
+        changed.extend(self.door.put(prepared.callers));
         if self.door.put_settings(prepared.auth) {
             changed.push("auth.max_failures_per_minute".to_owned());
         }
@@ -310,14 +310,6 @@ impl Reloader {
         let changed = format!("mapping ({}, version {})", mapping.file, mapping.digest);
         self.bridge.put_mapping(mapping);
         Some(changed)
-    }
-
-    fn put_tokens(&self, tokens: Tokens) -> Vec<String> {
-        let Difference { added, removed, changed } = self.door.tokens().difference(&tokens);
-        self.door.put(tokens);
-        let named = [("added", added), ("removed", removed), ("changed", changed)];
-        let named = named.into_iter().filter(|(_, names)| !names.is_empty());
-        named.map(|(what, names)| format!("tokens {what}: {}", names.join(", "))).collect()
     }
 
     fn put_key_user(&mut self, email: Option<String>) -> Option<String> {

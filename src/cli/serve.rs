@@ -100,7 +100,7 @@ async fn serve(
         info!(listen = %address, "ready for monitoring");
     }
     info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
-    let door = Arc::new(Door::new(settings.tokens.clone(), settings.auth));
+    let door = Arc::new(Door::new(settings.callers.clone(), settings.auth, settings.jwks));
     let gate = Arc::new(Gate::new(settings.admin.access.clone(), Arc::clone(&door), watched_at));
     let (reloads, witness) =
         (Arc::new(Reloads::default()), Arc::new(Witness::keeping(settings.admin.operations)));
@@ -166,7 +166,7 @@ fn warn_of(settings: &Settings) {
              (policy.dry_run)"
         );
     }
-    if settings.tokens.have_all_expired(Timestamp::now()) {
+    if settings.callers.let_nobody_in(Timestamp::now()) {
         error!(
             hint = expiry::REMEDY,
             "nobody is let in: every token has expired. The bridge runs so that another token and a reload mend it \

@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 use crate::bridge::{Bridge, Policy};
 use crate::cli::serve;
 use crate::config::{self, Report, Settings};
-use crate::server::tokens::Tokens;
-use crate::server::{self, auth::Door};
+use crate::server;
+use crate::server::auth::Door;
+use crate::server::callers::Callers;
 use crate::simulator::{self, Simulator};
 use crate::store::Location;
 use crate::ziflow::transport;
@@ -72,10 +73,9 @@ impl Stage {
     pub(super) async fn like(listener: TcpListener, settings: Settings) -> Result<Self, String> {
         let ziflow = simulated().await?;
         let api_key = SecretString::from(ziflow.key().to_owned());
-        let tokens = Tokens::of_api_key(&api_key);
         let connection = transport::Settings { base_url: ziflow.base_url(), api_key, ..settings.connection };
         let policy = Policy { dry_run: false, ..settings.policy };
-        let settings = Settings { tokens, connection, policy, store: Location::Memory, ..settings };
+        let settings = Settings { connection, policy, store: Location::Memory, ..settings };
         Self::with(listener, ziflow, settings).await
     }
 
@@ -89,7 +89,9 @@ impl Stage {
         // Else the first request would show what belongs to none of them.
         serve::first_look(&bridge).await?;
         let failed_examples = settings.warnings.into_iter().filter(Report::is_of_example).collect();
-        let (door, limits) = (Arc::new(Door::new(settings.tokens, settings.auth)), settings.server);
+        // Whoever else may speak to the real bridge has no business here, nor are their keys fetched.
+        let callers = Callers::of_api_key(&settings.connection.api_key);
+        let (door, limits) = (Arc::new(Door::new(callers, settings.auth, settings.jwks)), settings.server);
         let forever = std::future::pending();
         let service =
             server::run(listener, Arc::clone(&bridge), door, Arc::default(), limits, tenant_url, forever);

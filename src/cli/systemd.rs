@@ -125,7 +125,7 @@ impl Systemd {
     /// How the service is, in one line.
     async fn line(&self) -> String {
         let mut parts = self.bridge.health().await;
-        parts.push(self.door.tokens().health(jiff::Timestamp::now()));
+        parts.extend(self.door.health(jiff::Timestamp::now()));
         let refusal = self.reloads.tally().refusal.map(|refusal| refusal.text());
         line(&self.tenant_url, &parts, refusal.as_deref())
     }

@@ -15,6 +15,13 @@ const RELOADED: &[&str] = &[
     "admin.hosts",
     "auth.tokens",
     "auth.max_failures_per_minute",
+    "auth.clients",
+    "auth.signing_key",
+    "auth.entra.tenant_id",
+    "auth.entra.audience",
+    "auth.entra.application_id",
+    "auth.entra.issuer",
+    "auth.entra.jwks_url",
     "ziflow.api_key",
     "ziflow.key_user_email",
     "mapping.file",
@@ -75,7 +82,7 @@ mod tests {
     fn no_secret_is_kept_and_every_reloaded_setting_exists() {
         let all = Fixed::read(|key| Some(json!(key)));
         for key in keys() {
-            let secret = matches!(key.kind, Kind::Secret | Kind::Token | Kind::Tokens);
+            let secret = matches!(key.kind, Kind::Secret | Kind::Token | Kind::Tokens | Kind::Clients);
             assert!(!secret || all.0.get(key.name) != Some(&json!(key.name)), "{}", key.name);
         }
         assert_eq!(all.0.len() + RELOADED.len(), keys().len());

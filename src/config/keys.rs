@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Emails,
     /// `auth.tokens`
     Tokens,
+    /// `auth.clients`
+    Clients,
 }
 
 /// A setting.
@@ -85,11 +87,31 @@ pub(super) fn token_keys() -> Vec<&'static str> {
     TOKEN_KEYS.iter().map(|(name, _)| *name).collect()
 }
 
+/// What stands in one entry of `auth.clients`, and what it is for.
+pub(super) const CLIENT_KEYS: &[(&str, &str)] = &[
+    (
+        "id",
+        "What Entra is given as the client id, and the log calls the client: letters, digits and - . _ ~ only.",
+    ),
+    (
+        "secrets",
+        "The SHA-256 of the client's secret in hexadecimal digits; two while one takes over from the other.",
+    ),
+    (
+        "issuer",
+        "Who signs for a client without secrets; Entra is https://login.microsoftonline.com/TENANT-ID/v2.0.",
+    ),
+    ("audience", "For whom the issuer's tokens must be made out, exactly."),
+    ("subject", "About whom they must be, exactly: the object id of Microsoft's application in the tenant."),
+    ("jwks_url", "Where the issuer's keys are, with https; known already where the issuer is Entra."),
+    ("read_only", "Whether the client may look at everything and change nothing; never for Entra's own."),
+];
+
 const SECONDS: RangeInclusive<u64> = 1..=3600;
 
 /// Every setting, section by section.
 pub(super) fn keys() -> Vec<Key> {
-    use Kind::{Boolean, Choice, Email, Emails, Integer, Secret, Text, Texts, Token, Tokens};
+    use Kind::{Boolean, Choice, Clients, Email, Emails, Integer, Secret, Text, Texts, Token, Tokens};
     let table = [
         ("server.listen", Text),
         ("server.base_path", Text),
@@ -130,6 +152,16 @@ pub(super) fn keys() -> Vec<Key> {
         ("admin.operations", Integer(0..=10_000)),
         ("auth.tokens", Tokens),
         ("auth.max_failures_per_minute", Integer(0..=1_000_000)),
+        ("auth.clients", Clients),
+        ("auth.signing_key", Secret),
+        ("auth.entra.tenant_id", Text),
+        ("auth.entra.audience", Text),
+        ("auth.entra.application_id", Text),
+        ("auth.entra.issuer", Text),
+        ("auth.entra.jwks_url", Text),
+        ("auth.jwks_timeout_secs", Integer(1..=60)),
+        ("auth.jwks_pause_secs", Integer(1..=3600)),
+        ("auth.jwks_refresh_secs", Integer(1..=86_400)),
         ("ziflow.base_url", Text),
         ("ziflow.api_key", Secret),
         ("ziflow.key_user_email", Email),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::config::Report;
 use crate::config::keys::{Key, Kind, TOKEN_FORMS, keys, sections_in, token_keys};
+use crate::config::{Report, clients};
 use crate::server::tokens::digest_from_hex;
 use crate::server::{expiry, minted};
 use crate::yaml::{self, At, Item, Problem, Problems, Section, Severity, nearest};
@@ -77,8 +77,10 @@ impl Layer {
         let Some(section) = item.section(&known, problems) else { return };
         for (name, kind) in &forms {
             let Some(item) = section.get(name) else { continue };
-            if let Kind::Tokens = kind {
-                self.places.extend(token_places(&item));
+            match kind {
+                Kind::Tokens => self.places.extend(places(&item, &token_keys())),
+                Kind::Clients => self.places.extend(places(&item, &clients::client_keys())),
+                _ => {}
             }
             if let Some(value) = value(&item, kind, problems) {
                 self.values.insert(item.key.clone(), (value, Origin::File(item.at())));
@@ -153,12 +155,8 @@ fn value(item: &Item<'_>, kind: &Kind, problems: &mut Problems) -> Option<Value>
             item.choice(&words, problems).map(Value::from)
         }
         Kind::Texts => each(item, problems, filled),
-        Kind::Tokens => {
-            let tokens = item.sections(&token_keys(), problems)?;
-            // Each is read, so that all problems are told.
-            let tokens: Vec<_> = tokens.iter().map(|token| self::token(token, problems)).collect();
-            tokens.into_iter().collect::<Option<Vec<_>>>().map(Value::from)
-        }
+        Kind::Tokens => entries(item, &token_keys(), problems, token),
+        Kind::Clients => entries(item, &clients::client_keys(), problems, clients::entry),
     }
 }
 
@@ -170,6 +168,19 @@ fn each<'a>(
 ) -> Option<Value> {
     let texts: Vec<_> = item.list(problems)?.iter().map(|item| read(item, problems)).collect();
     texts.into_iter().collect::<Option<Vec<_>>>().map(Value::from)
+}
+
+/// Every entry of a list of sections, or none when one of them is wrong.
+fn entries(
+    item: &Item<'_>,
+    keys: &[&str],
+    problems: &mut Problems,
+    read: impl Fn(&Section<'_>, &mut Problems) -> Option<Value>,
+) -> Option<Value> {
+    let sections = item.sections(keys, problems)?;
+    // Each is read, so that all problems are told.
+    let entries: Vec<_> = sections.iter().map(|section| read(section, problems)).collect();
+    entries.into_iter().collect::<Option<Vec<_>>>().map(Value::from)
 }
 
 fn filled<'a>(item: &Item<'a>, problems: &mut Problems) -> Option<&'a str> {
@@ -190,17 +201,20 @@ fn email<'a>(item: &Item<'a>, problems: &mut Problems) -> Option<&'a str> {
     Some(text)
 }
 
+/// A text in an entry of a list.
+pub(super) fn text_of<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
+    entry.get(key).and_then(Value::as_str)
+}
+
 /// What `sha256` of a token is.
 pub(super) const DIGEST: &str = "it must be the 64 hexadecimal digits of the token's SHA-256";
 pub(super) const NEW_TOKEN: &str = "make one with `ziflow-scim-bridge token new`";
 
-fn token_places(item: &Item<'_>) -> Vec<(String, At)> {
-    let sections = item.sections(&token_keys(), &mut Problems::default()).unwrap_or_default();
+/// Where each entry of a list stands, and each part of it.
+fn places(item: &Item<'_>, keys: &[&str]) -> Vec<(String, At)> {
+    let sections = item.sections(keys, &mut Problems::default()).unwrap_or_default();
     let places = |section: Section<'_>| {
-        let parts = token_keys()
-            .into_iter()
-            .filter_map(|key| section.get(key))
-            .map(|part| (part.key.clone(), part.at()));
+        let parts = keys.iter().filter_map(|key| section.get(key)).map(|part| (part.key.clone(), part.at()));
         parts.chain([(section.key.clone(), section.at)]).collect::<Vec<_>>()
     };
     sections.into_iter().flat_map(places).collect()

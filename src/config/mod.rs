@@ -3,6 +3,7 @@
 
 mod admin;
 mod audit;
+mod clients;
 pub mod file;
 mod fixed;
 mod keys;
@@ -32,9 +33,9 @@ pub use crate::config::mapping::load_mapping;
 pub use crate::config::report::Report;
 use crate::config::report::unreadable;
 pub use crate::config::secrets::read_api_key;
+use crate::server::callers::Callers;
 use crate::server::listen::Listen;
 use crate::server::tls::Tls;
-use crate::server::tokens::Tokens;
 use crate::store::Location;
 use crate::yaml::{Problem, Severity};
 use crate::{bridge, server, telemetry, ziflow};
@@ -55,8 +56,10 @@ pub struct Settings {
     /// Where the certificate and its key come from, if there is TLS, and the digest of both.
     pub tls_files: Option<(tls::Files, String)>,
     pub admin: server::admin::Settings,
-    pub tokens: Tokens,
+    pub callers: Callers,
     pub auth: server::auth::Settings,
+    /// How the keys of those who sign tokens are fetched.
+    pub jwks: server::issuer_keys::Settings,
     pub connection: ziflow::transport::Settings,
     /// The file that the API key comes from, if it comes from one.
     pub api_key_file: Option<PathBuf>,
@@ -179,9 +182,10 @@ impl Loader {
         }
         let server = self.server();
         let api_key = self.api_key();
-        let tokens = self.tokens(api_key.as_ref().ok());
+        let callers = self.callers(api_key.as_ref().ok());
+        let tokens = callers.as_ref().map(|callers| &callers.tokens);
         let own_tls = server.as_ref().ok().and_then(|(server, _)| server.tls.clone());
-        let admin = self.admin(api_key.as_ref().ok(), tokens.as_ref(), own_tls);
+        let admin = self.admin(api_key.as_ref().ok(), tokens, own_tls);
         self.check_settings_file();
         let base_url = self.parsed("ziflow.base_url", ziflow::origin::check_base_url);
         let way = self.way();
@@ -202,7 +206,8 @@ impl Loader {
             tls_files,
             admin: admin?,
             auth: self.section("auth")?,
-            tokens: tokens.unwrap_or_else(|| Tokens::of_api_key(&api_key)),
+            jwks: self.section("auth")?,
+            callers: callers.unwrap_or_else(|| Callers::of_api_key(&api_key)),
             connection: ziflow::transport::Settings { api_key, way, ..self.section("ziflow")? },
             api_key_file: self.api_key_file(),
             client: self.section("ziflow")?,

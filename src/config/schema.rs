@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::config::BRIDGE_YAML;
-use crate::config::keys::{Key, Kind, TOKEN_FORMS, TOKEN_KEYS, keys};
+use crate::config::keys::{CLIENT_KEYS, Key, Kind, TOKEN_FORMS, TOKEN_KEYS, keys};
 use crate::config::layer::Layer;
 
 /// So many blanks stand before what is in a section, once more in each section inside another.
@@ -109,6 +109,7 @@ fn takes(kind: &Kind) -> Map<String, Value> {
         Kind::Email => email,
         Kind::Emails => json!({ "type": "array", "items": email }),
         Kind::Tokens => json!({ "type": "array", "items": token() }),
+        Kind::Clients => json!({ "type": "array", "items": client() }),
     };
     schema.as_object().cloned().unwrap_or_default()
 }
@@ -135,6 +136,33 @@ fn token() -> Value {
         "additionalProperties": false,
         "required": ["name"],
         "oneOf": forms,
+    })
+}
+
+fn client() -> Value {
+    let key = |(name, about): &(&str, &str)| {
+        let mut key = match *name {
+            "read_only" => json!({ "type": "boolean" }),
+            "secrets" => {
+                let digest = json!({ "type": "string", "pattern": "^[0-9a-fA-F]{64}$" });
+                json!({ "type": "array", "items": digest, "minItems": 1, "maxItems": 2 })
+            }
+            "id" => json!({ "type": "string", "pattern": "^[-A-Za-z0-9._~]{1,64}$" }),
+            _ => json!({ "type": "string", "pattern": FILLED }),
+        };
+        if let Some(key) = key.as_object_mut() {
+            key.insert("description".to_owned(), (*about).into());
+        }
+        ((*name).to_owned(), key)
+    };
+    let properties: Map<String, Value> = CLIENT_KEYS.iter().map(key).collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "required": ["id"],
+        "oneOf": [{ "required": ["secrets"] }, { "required": ["issuer", "audience", "subject"] }],
+        "dependencies": { "jwks_url": ["issuer"] },
     })
 }
 

@@ -30,21 +30,16 @@ const PROXY_FILE: &str = "ziflow.proxy_file";
 impl Loader {
     /// The key with which the bridge speaks to Ziflow.
     pub(super) fn api_key(&mut self) -> Result<SecretString, Reported> {
-        let (setting, key) = match (self.effective(KEY), self.effective(KEY_FILE)) {
-            (Some(key), None) => (KEY, Ok(key)),
-            (None, Some(name)) => (KEY_FILE, self.secret_file(KEY_FILE, &name)),
-            (Some(_), Some(_)) => {
-                (KEY_FILE, wrong("`api_key` and `api_key_file` are both given", "keep one of them"))
-            }
-            (None, None) if self.is_unread() => return Err(Reported),
-            (None, None) => {
+        let Some((setting, key)) = self.secret(KEY) else {
+            if !self.is_unread() {
                 let hint = format!("set {KEY_FILE}, or {}", variable_name(KEY));
-                (KEY, wrong("the API key of a Ziflow admin is missing", &hint))
+                self.report(Severity::Error, KEY, "the API key of a Ziflow admin is missing", &hint);
             }
+            return Err(Reported);
         };
         let key = key.and_then(|key| if is_graphic(&key) { Ok(key) } else { wrong(NO_KEY, NO_KEY_HINT) });
         key.map(SecretString::from).map_err(|(message, hint)| {
-            self.report(Severity::Error, setting, &message, &hint);
+            self.report(Severity::Error, &setting, &message, &hint);
             Reported
         })
     }
@@ -107,6 +102,24 @@ impl Loader {
             CA_FILE => text(CA_FILE),
             PROXY => self.effective(PROXY).map(Value::from).or_else(|| text(PROXY_FILE)),
             _ => self.value(key),
+        }
+    }
+
+    /// A secret by the setting that gives it, itself or by its file.
+    pub(super) fn secret(&mut self, key: &str) -> Option<(String, Result<String, Wrong>)> {
+        let file = format!("{key}_file");
+        match (self.effective(key), self.effective(&file)) {
+            (Some(secret), None) => Some((key.to_owned(), Ok(secret))),
+            (None, Some(name)) => {
+                let secret = self.secret_file(&file, &name);
+                Some((file, secret))
+            }
+            (Some(_), Some(_)) => {
+                let name = key.rsplit('.').next().unwrap_or_default();
+                let message = format!("`{name}` and `{name}_file` are both given");
+                Some((file, wrong(&message, "keep one of them")))
+            }
+            (None, None) => None,
         }
     }
 
@@ -253,6 +266,8 @@ fn inline_secret(file: &Layer) -> Option<&'static str> {
         Some("admin.token")
     } else if proxy.is_some_and(|proxy| proxy.contains('@')) {
         Some("proxy")
+    } else if file.values.contains_key("auth.signing_key") {
+        Some("signing_key")
     } else {
         tokens.into_iter().flatten().any(|token| token.get("token").is_some()).then_some("token")
     }

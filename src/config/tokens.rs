@@ -5,7 +5,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use crate::config::Loader;
-use crate::config::layer::{DIGEST, NEW_TOKEN};
+use crate::config::clients::Others;
+use crate::config::layer::{DIGEST, NEW_TOKEN, text_of as text};
 use crate::config::secrets::{Wrong, is_graphic, wrong};
 use crate::server::tokens::{Digest, Token, Tokens, digest, digest_from_hex};
 use crate::server::{expiry, minted};
@@ -16,7 +17,7 @@ const NO_TOKEN: &str = "it is empty, or holds blanks or letters that no header c
 
 impl Loader {
     /// The tokens with which others speak to the bridge; none while no token is configured.
-    pub(super) fn tokens(&mut self, api_key: Option<&SecretString>) -> Option<Tokens> {
+    pub(super) fn tokens(&mut self, api_key: Option<&SecretString>, others: Others) -> Option<Tokens> {
         let value = self.value(TOKENS);
         let entries = value.as_ref().and_then(Value::as_array).filter(|entries| !entries.is_empty())?;
         let api_key = api_key.map(|key| digest(key.expose_secret().as_bytes()));
@@ -39,7 +40,7 @@ impl Loader {
         }
         // Of those that cannot be read, nobody knows whether they are good.
         if known.len() == entries.len() {
-            self.check_use(&known, Timestamp::now());
+            self.check_use(&known, others, Timestamp::now());
         }
         let mut tokens = Tokens::default();
         for (_, token) in known {
@@ -100,10 +101,10 @@ impl Loader {
         }
     }
 
-    /// Tokens that end, and whether there is one with which Entra can change something.
-    fn check_use(&mut self, tokens: &[(String, Token)], now: Timestamp) {
+    /// Tokens that end, and whether there is anything with which Entra can change something.
+    fn check_use(&mut self, tokens: &[(String, Token)], others: Others, now: Timestamp) {
         let good: Vec<_> = tokens.iter().filter(|(_, token)| !token.has_expired(now)).collect();
-        if good.is_empty() {
+        if good.is_empty() && !others.any {
             let told: Vec<_> = tokens.iter().filter_map(|(_, token)| token.announcement(now)).collect();
             let message =
                 format!("every token has expired, so nobody can speak to the bridge: {}", told.join("; "));
@@ -117,16 +118,14 @@ impl Loader {
                 self.report(Severity::Warning, &format!("{place}.expires"), &announcement, expiry::REMEDY);
             }
         }
-        if let Some((place, _)) = good.first().filter(|_| good.iter().all(|(_, token)| token.read_only)) {
+        if let Some((place, _)) =
+            good.first().filter(|_| !others.write && good.iter().all(|(_, token)| token.read_only))
+        {
             let message = "every valid token is read-only, so Entra can change nothing";
             let hint = "take read_only away from Entra's token, or make one for Entra with `ziflow-scim-bridge token new`";
             self.report(Severity::Warning, &format!("{place}.read_only"), message, hint);
         }
     }
-}
-
-fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
-    entry.get(key).and_then(Value::as_str)
 }
 
 /// The digest of a token that can be one.

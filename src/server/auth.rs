@@ -1,5 +1,5 @@
-//! Who may speak: bearer tokens (RFC 6750), compared by their digests without telling how much of one fits. Whoever has a
-//! right one is served, whatever others from the same place have tried.
+//! Who may speak: bearer tokens (RFC 6750), and clients that ask for one. Whoever shows a right credential is served,
+//! whatever others from the same place have tried.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,20 +14,37 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::bridge::Component;
 use crate::scim::error::Error;
+use crate::server::callers::Callers;
 use crate::server::expiry;
 use crate::server::failures::{Failures, Verdict};
+use crate::server::issuer_keys::{self, Standing};
 use crate::server::networks::Border;
+use crate::server::oauth::{Failure, Presented, TOKEN_SECS};
 use crate::server::route::Operation;
 use crate::server::source::Source;
-use crate::server::tokens::{Token, Tokens, digest};
+use crate::server::tokens::{Token, Tokens};
+use crate::server::trust::{Imposter, Stranger, Trust};
 
 /// So often it is told that one and the same expired token is still in use.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// When it is worth to ask again what cannot be decided now.
+const UNDECIDED_WAIT: Duration = Duration::from_secs(30);
+
 const NO_TOKEN: &str = "no bearer token: paste the bridge's token into Entra's field Secret Token";
 /// Also of one that has expired: whoever holds it learns nothing from the answer, and the operator from the log.
 const UNKNOWN: &str = "the bearer token is not one of the bridge's; compare it with Entra's Secret Token";
+const ACCESS_TOKEN: &str = "the access token is refused: it has ended, or its client is no longer what it was; get another \
+                            at /oauth2/token. The bridge's log says why";
+const ENTRA: &str =
+    "the token that Entra has issued is refused; the bridge's log says why, under the request-id";
+const UNDECIDED: &str = "whether the token is right cannot be decided: the keys that sign such tokens cannot be fetched at the \
+                         moment. The bridge goes on trying, and its log says why";
+const WRONG_CLIENT: &str =
+    "the client is not known, or what it shows does not fit; the bridge's log says why";
+const NO_TOKEN_MADE: &str = "the bridge cannot make a token; its log says why";
 const TOO_MANY: &str = "too many wrong credentials came from this address within a minute; the right one is always \
                         served";
 
@@ -68,6 +85,8 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) error: Error,
+    /// For the log, where it knows more than is answered.
+    pub(super) reason: Option<String>,
     /// Whether the log has heard enough of it.
     pub(super) is_known: bool,
 }
@@ -79,12 +98,17 @@ pub(super) struct Count {
     pub(super) refused: AtomicU64,
     /// Answered by the brake.
     pub(super) braked: AtomicU64,
+    /// Answered 503, because keys could not be fetched.
+    pub(super) undecided: AtomicU64,
+    /// Tokens given out at `/oauth2/token`.
+    pub(super) granted: AtomicU64,
 }
 
-/// The door: the tokens in force, which may become others while requests arrive.
+/// The door: those who may speak, who may become others while requests arrive.
 #[derive(Debug)]
 pub struct Door {
-    tokens: ArcSwap<Tokens>,
+    trust: ArcSwap<Trust>,
+    jwks: issuer_keys::Settings,
     most_failures: AtomicU32,
     failures: Mutex<Failures>,
     border: Border,
@@ -94,9 +118,11 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn new(tokens: Tokens, settings: Settings) -> Self {
+    /// Where keys of others are needed, they are fetched from now on, by tasks of the runtime.
+    pub fn new(callers: Callers, settings: Settings, jwks: issuer_keys::Settings) -> Self {
         Self {
-            tokens: ArcSwap::from_pointee(tokens),
+            trust: ArcSwap::from_pointee(Trust::new(callers, jwks, None)),
+            jwks,
             most_failures: settings.max_failures_per_minute.into(),
             failures: Mutex::default(),
             border: Border::default(),
@@ -111,13 +137,31 @@ impl Door {
     }
 
     pub fn tokens(&self) -> Arc<Tokens> {
-        self.tokens.load_full()
+        self.trust.load().tokens()
     }
 
-    /// From the next request on these are accepted, and no others.
-    pub fn put(&self, tokens: Tokens) {
-        self.tokens.store(Arc::new(tokens));
+    /// From the next request on these are accepted, and no others. Tells what is different.
+    pub fn put(&self, callers: Callers) -> Vec<String> {
+        let before = self.trust.load_full();
+        let different = before.callers.difference(&callers);
+        self.trust.store(Arc::new(Trust::new(callers, self.jwks, Some(&before))));
         lock(&self.told).clear();
+        different
+    }
+
+    /// Whether there is no credential that opens anything.
+    pub fn lets_nobody_in(&self, now: Timestamp) -> bool {
+        self.trust.load().callers.let_nobody_in(now)
+    }
+
+    /// The parts of readiness.
+    pub fn health(&self, now: Timestamp) -> Vec<Component> {
+        self.trust.load().health(now)
+    }
+
+    /// The keys of others, each with its address.
+    pub(super) fn issuers(&self) -> Vec<(String, Standing)> {
+        self.trust.load().issuers().map(|(url, standing)| (url.to_owned(), standing)).collect()
     }
 
     /// Whether these settings are others than before.
@@ -127,36 +171,82 @@ impl Door {
     }
 
     /// Who it is that the request comes from.
-    pub(super) fn check(&self, headers: &HeaderMap, source: Source) -> Result<Client, Refusal> {
-        let Some(presented) = bearer(headers) else { return Err(self.refuse(NO_TOKEN, source)) };
-        let tokens = self.tokens.load();
-        match tokens.find(&digest(presented.as_bytes())) {
-            Some(token) if !token.has_expired(Timestamp::now()) => {
-                Ok(Client { name: token.name.clone(), read_only: token.read_only })
+    pub(super) async fn check(&self, headers: &HeaderMap, source: Source) -> Result<Client, Refusal> {
+        let unauthorized = |detail| Error::new(StatusCode::UNAUTHORIZED, detail);
+        let Some(presented) = bearer(headers) else {
+            return Err(self.refuse(unauthorized(NO_TOKEN), None, source));
+        };
+        let stranger = match self.trust.load_full().who(presented).await {
+            Ok(client) => return Ok(client),
+            Err(stranger) => stranger,
+        };
+        let (error, reason) = match stranger {
+            Stranger::Unknown(reason) => (unauthorized(UNKNOWN), reason.map(str::to_owned)),
+            Stranger::Expired(token) => {
+                self.tell_of_expired(&token, source);
+                (unauthorized(UNKNOWN), None)
             }
-            Some(token) => {
-                self.tell_of_expired(token, source);
-                Err(self.refuse(UNKNOWN, source))
+            Stranger::AccessToken(reason) => {
+                (unauthorized(ACCESS_TOKEN), Some(format!("access token: {reason}")))
             }
-            None => Err(self.refuse(UNKNOWN, source)),
+            Stranger::Entra(reason) => (unauthorized(ENTRA), Some(format!("token of Entra: {reason}"))),
+            Stranger::Undecided(reason) => {
+                // A 401 would be taken for bad credentials, which nobody knows them to be.
+                let error =
+                    Error::new(StatusCode::SERVICE_UNAVAILABLE, UNDECIDED).retry_after(UNDECIDED_WAIT);
+                (error, Some(format!("token of Entra: {reason}")))
+            }
+        };
+        Err(self.refuse(error, reason, source))
+    }
+
+    /// A token for whoever shows that they are a client: who that is, and the token.
+    pub(super) async fn grant(&self, presented: &Presented) -> Result<(String, String), Failure> {
+        let trust = self.trust.load_full();
+        let (client, credential) = trust.client(presented).await.map_err(|imposter| match imposter {
+            Imposter::Wrong(reason) => Failure::nobody(WRONG_CLIENT).because(reason),
+            Imposter::Undecided(reason) => Failure::unavailable(UNDECIDED).because(reason),
+        })?;
+        let end = Timestamp::now().as_second().saturating_add(TOKEN_SECS);
+        let token = trust.token_for(client, credential, end);
+        let token = token
+            .ok_or_else(|| Failure::unavailable(NO_TOKEN_MADE).because("there is no signing key".into()))?;
+        self.count.granted.fetch_add(1, Ordering::Relaxed);
+        Ok((client.id.clone(), token))
+    }
+
+    /// What is answered to who was granted nothing, and whether the log has heard enough of it.
+    pub(super) fn refuse_grant(&self, failure: Failure, source: Source) -> (Failure, bool) {
+        match self.brake(failure.status, source) {
+            Some(wait) => (Failure::braked(TOO_MANY, wait), true),
+            None => (failure, false),
         }
     }
 
-    fn refuse(&self, detail: &str, source: Source) -> Refusal {
-        let Some(wait) = self.failed(source) else {
-            return Refusal { error: Error::new(StatusCode::UNAUTHORIZED, detail), is_known: false };
-        };
-        let error = Error::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY).retry_after(wait);
-        Refusal { error, is_known: true }
+    fn refuse(&self, error: Error, reason: Option<String>, source: Source) -> Refusal {
+        match self.brake(error.status, source) {
+            Some(wait) => {
+                let error = Error::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY).retry_after(wait);
+                Refusal { error, reason: None, is_known: true }
+            }
+            None => Refusal { error, reason, is_known: false },
+        }
     }
 
     /// Counts a failure to show a right credential. None: it is told as what it is; else there have been too many from
     /// there, and it is worth asking again after this wait.
     pub(super) fn failed(&self, source: Source) -> Option<Duration> {
+        self.brake(StatusCode::UNAUTHORIZED, source)
+    }
+
+    /// The same of one that is told with this status.
+    fn brake(&self, status: StatusCode, source: Source) -> Option<Duration> {
         let most = self.most_failures.load(Ordering::Relaxed);
         let verdict = lock(&self.failures).note(source, most, Instant::now());
         let Verdict::Braked { wait, is_first } = verdict else {
-            self.count.refused.fetch_add(1, Ordering::Relaxed);
+            let undecided = status == StatusCode::SERVICE_UNAVAILABLE;
+            let count = if undecided { &self.count.undecided } else { &self.count.refused };
+            count.fetch_add(1, Ordering::Relaxed);
             return None;
         };
         self.count.braked.fetch_add(1, Ordering::Relaxed);
@@ -202,6 +292,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::server::tokens::digest;
 
     fn with(authorization: &str) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())])
@@ -213,6 +304,7 @@ mod tests {
 
     /// `old` and `new` are good, `over` has expired, `looks` may only read.
     fn door(max_failures_per_minute: u32) -> Door {
+        let jwks = issuer_keys::Settings { jwks_timeout_secs: 1, jwks_pause_secs: 1, jwks_refresh_secs: 1 };
         let mut tokens = Tokens::default();
         for (name, token, expires, read_only) in [
             ("old", "one", None, false),
@@ -222,11 +314,11 @@ mod tests {
         ] {
             tokens.add(Token { name: name.to_owned(), digest: digest(token.as_bytes()), expires, read_only });
         }
-        Door::new(tokens, Settings { max_failures_per_minute })
+        Door::new(tokens.into(), Settings { max_failures_per_minute }, jwks)
     }
 
-    #[test]
-    fn only_a_known_token_speaks() {
+    #[tokio::test]
+    async fn only_a_known_token_speaks() {
         let door = door(0);
         for (header, name) in [
             ("Bearer one", Some("old")),
@@ -240,7 +332,7 @@ mod tests {
             ("Basic one", None),
             ("one", None),
         ] {
-            let client = door.check(&with(header), source("192.0.2.1:1")).ok();
+            let client = door.check(&with(header), source("192.0.2.1:1")).await.ok();
             assert_eq!(client.as_ref().map(|client| client.name.as_str()), name, "{header}");
             assert_eq!(client.is_some_and(|client| client.read_only), name == Some("looks"), "{header}");
         }
@@ -249,36 +341,36 @@ mod tests {
             (AUTHORIZATION, HeaderValue::from_static("Bearer one")),
         ]);
         for headers in [HeaderMap::new(), two] {
-            let refusal = door.check(&headers, source("192.0.2.1:1")).unwrap_err();
+            let refusal = door.check(&headers, source("192.0.2.1:1")).await.unwrap_err();
             assert_eq!((refusal.error.status, refusal.is_known), (StatusCode::UNAUTHORIZED, false));
         }
     }
 
-    #[test]
-    fn an_expired_token_is_answered_like_one_that_never_was() {
-        let told = |token| door(0).check(&with(token), source("192.0.2.1:1")).unwrap_err().error;
-        assert_eq!(told("Bearer three"), told("Bearer nobody's"));
+    #[tokio::test]
+    async fn an_expired_token_is_answered_like_one_that_never_was() {
+        let told = async |token| door(0).check(&with(token), source("192.0.2.1:1")).await.unwrap_err().error;
+        assert_eq!(told("Bearer three").await, told("Bearer nobody's").await);
     }
 
-    #[test]
-    fn wrong_credentials_are_braked_by_source_and_right_ones_never() {
+    #[tokio::test]
+    async fn wrong_credentials_are_braked_by_source_and_right_ones_never() {
         let door = door(3);
         let storm = source("192.0.2.1:1");
-        let wrong = |from| door.check(&with("Bearer nobody's"), from).unwrap_err();
+        let wrong = async |from| door.check(&with("Bearer nobody's"), from).await.unwrap_err();
         for _ in 0..3 {
-            assert_eq!(wrong(storm).error.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(wrong(storm).await.error.status, StatusCode::UNAUTHORIZED);
         }
         for _ in 0..10 {
-            let refusal = wrong(storm);
+            let refusal = wrong(storm).await;
             assert!(refusal.is_known && refusal.error.status == StatusCode::TOO_MANY_REQUESTS, "{refusal:?}");
             assert!(refusal.error.retry_after.is_some_and(|wait| wait.as_secs() <= 60), "{refusal:?}");
-            assert!(door.check(&with("Bearer one"), storm).is_ok());
+            assert!(door.check(&with("Bearer one"), storm).await.is_ok());
         }
-        assert_eq!(wrong(source("192.0.2.2:1")).error.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(wrong(source("192.0.2.2:1")).await.error.status, StatusCode::UNAUTHORIZED);
         let counted = [&door.count.refused, &door.count.braked].map(|count| count.load(Ordering::Relaxed));
         assert_eq!(counted, [4, 10]);
         assert!(door.put_settings(Settings { max_failures_per_minute: 0 }));
         assert!(!door.put_settings(Settings { max_failures_per_minute: 0 }));
-        assert_eq!(wrong(storm).error.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(wrong(storm).await.error.status, StatusCode::UNAUTHORIZED);
     }
 }

@@ -7,6 +7,7 @@ use crate::bridge::figures::{Brake, Figures, Waiting};
 use crate::server::auth::Count;
 use crate::server::exposition::Page;
 use crate::server::forecast::Share;
+use crate::server::issuer_keys::Standing;
 use crate::server::readiness::{Look, Readiness, STATES};
 use crate::server::reloads::Tally;
 use crate::server::tls::Tls;
@@ -31,6 +32,7 @@ pub(super) async fn render(readiness: &Readiness) -> String {
         connections(&mut page, seats.figures());
     }
     failures(&mut page, &door.count);
+    issuers(&mut page, &door.issuers());
     tokens(&mut page, &door.tokens());
     tls(&mut page, own_tls.as_deref());
     upstream_metrics::render(&mut page, &figures.upstream);
@@ -95,8 +97,30 @@ fn connections(page: &mut Page, seats: seats::Figures) {
 fn failures(page: &mut Page, count: &Count) {
     let help = "Requests without a right credential, by how they were answered.";
     let mut family = page.counter("failed_authentications_total", help);
-    for (status, count) in [("401", &count.refused), ("429", &count.braked)] {
+    for (status, count) in [("401", &count.refused), ("429", &count.braked), ("503", &count.undecided)] {
         family.sample(&[("status", status)], count.load(Ordering::Relaxed));
+    }
+    let granted = count.granted.load(Ordering::Relaxed);
+    page.counter("access_tokens_total", "Access tokens given out at /oauth2/token.").value(granted);
+}
+
+/// The keys of those who sign tokens for the bridge, by the address that they come from.
+fn issuers(page: &mut Page, issuers: &[(String, Standing)]) {
+    let mut family = page.gauge("issuer_keys", "How many keys of an issuer are known.");
+    for (url, standing) in issuers {
+        family.sample(&[("url", url)], standing.keys);
+    }
+    let help = "When an issuer's keys were last fetched, in seconds since 1970.";
+    let mut family = page.gauge("issuer_keys_fetch_timestamp_seconds", help);
+    for (url, since) in issuers.iter().filter_map(|(url, standing)| Some((url, standing.since?))) {
+        family.sample(&[("url", url)], since.as_second());
+    }
+    let help = "Attempts to fetch an issuer's keys, by what became of them.";
+    let mut family = page.counter("issuer_key_fetches_total", help);
+    for (url, standing) in issuers {
+        for (result, count) in [("ok", standing.fetched), ("failed", standing.failed)] {
+            family.sample(&[("url", url), ("result", result)], count);
+        }
     }
 }
 

@@ -1,22 +1,32 @@
 //! HTTP in: accept, check who speaks, find the operation, carry it out, answer. Every accepted request is
-//! answered in SCIM's words before its deadline, also while the process stops.
+//! answered in SCIM's words before its deadline, also while the process stops; one for a token in those of OAuth.
 
 pub mod admin;
 pub mod auth;
 mod bulk;
+pub mod callers;
 pub mod certificate;
+mod claims;
+pub mod clients;
 pub mod connection;
+pub mod entra_token;
 pub mod expiry;
 mod exposition;
 mod failures;
 mod forecast;
+mod grant;
+mod issuer;
+pub mod issuer_keys;
 pub mod json;
+pub mod jwks;
+pub mod jwt;
 pub mod listen;
 mod log;
 mod metrics;
 pub mod minted;
 pub mod networks;
 mod noticed;
+pub mod oauth;
 mod operations;
 mod process;
 pub mod readiness;
@@ -27,12 +37,14 @@ mod resources;
 pub mod route;
 mod search;
 pub mod seats;
+pub mod signing;
 mod size;
 pub mod source;
 pub mod status;
 pub mod tls;
 pub mod tokens;
 mod traffic;
+mod trust;
 mod upstream_metrics;
 pub mod witness;
 
@@ -333,10 +345,15 @@ impl Server {
             return self.finished(&pending.line, done).into_response(&request_id);
         }
         let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
-        let reply = match timeout(limit, self.handle(&head, &mut body, &mut pending.line, seat)).await {
-            Ok(reply) => reply,
-            Err(_elapsed) => {
-                self.finished(&pending.line, Done::failed(&out_of_time(), Calls::default(), &request_id))
+        let line = &mut pending.line;
+        let reply = if oauth::is_endpoint(head.uri.path()) {
+            self.token(&head, &mut body, line, seat).await
+        } else {
+            match timeout(limit, self.handle(&head, &mut body, line, seat)).await {
+                Ok(reply) => reply,
+                Err(_elapsed) => {
+                    self.finished(line, Done::failed(&out_of_time(), Calls::default(), &request_id))
+                }
             }
         };
         request::discard(&head.headers, &mut body).await;
@@ -350,11 +367,13 @@ impl Server {
         line: &mut Line,
         seat: &Seat,
     ) -> Reply {
-        let client = match self.door.check(&head.headers, line.source) {
+        let client = match self.door.check(&head.headers, line.source).await {
             Ok(client) => client,
             Err(refusal) => {
+                let mut done = Done::failed(&refusal.error, Calls::default(), &line.request_id);
+                done.reason = refusal.reason.or(done.reason);
                 line.is_quiet = refusal.is_known;
-                return self.finished(line, Done::failed(&refusal.error, Calls::default(), &line.request_id));
+                return self.finished(line, done);
             }
         };
         seat.is_known();

@@ -58,7 +58,7 @@ impl Readiness {
     pub(super) async fn look(&self) -> Look {
         let mut parts = self.bridge.health().await;
         let now = jiff::Timestamp::now();
-        parts.push(self.door.tokens().health(now));
+        parts.extend(self.door.health(now));
         parts.extend(self.tls.as_ref().map(|tls| tls.health(now)));
         parts.push(self.witness.forecast.share().health());
         let ready = parts.iter().all(|part| part.state != Health::Failing);

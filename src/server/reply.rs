@@ -1,8 +1,10 @@
-//! What is answered, and how it looks on the wire: `application/scim+json` always, and a request id that is also
+//! What is answered, and how it looks on the wire: `application/scim+json` but for tokens, and a request id that is also
 //! in the log and in each error's text.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::Value;
@@ -18,6 +20,8 @@ use crate::server::route::{Kind, NoRoute};
 /// Microsoft states this type for all responses; its validator stops at any other.
 const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json; charset=utf-8");
 
+const PLAIN_JSON: HeaderValue = HeaderValue::from_static("application/json;charset=UTF-8");
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// An answer.
@@ -26,18 +30,31 @@ pub struct Reply {
     status: StatusCode,
     body: Option<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    media_type: HeaderValue,
     /// For the log: whom it is about when the request could not say.
     pub id: Option<String>,
 }
 
 impl Reply {
     pub fn ok(body: Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(body), headers: Vec::new(), id: None }
+        Self {
+            status: StatusCode::OK,
+            body: Some(body),
+            headers: Vec::new(),
+            media_type: SCIM_JSON,
+            id: None,
+        }
     }
 
     /// 204.
     pub fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new(), id: None }
+        Self {
+            status: StatusCode::NO_CONTENT,
+            body: None,
+            headers: Vec::new(),
+            media_type: SCIM_JSON,
+            id: None,
+        }
     }
 
     /// A resource as the client wants to see it; `Location` repeats `meta.location` (RFC 7644 section 3.1).
@@ -48,7 +65,13 @@ impl Reply {
         let id = resource.as_map().get("id").and_then(Value::as_str).map(str::to_owned);
         let location = location.map(|location| (LOCATION, location));
         let headers = location.into_iter().chain(etag.map(|etag| (ETAG, etag))).collect();
-        Self { status, body: Some(projection.apply(resource, kind.resource_type())), headers, id }
+        Self {
+            status,
+            body: Some(projection.apply(resource, kind.resource_type())),
+            headers,
+            media_type: SCIM_JSON,
+            id,
+        }
     }
 
     /// The same for a read: 304 when the client knows this version.
@@ -74,6 +97,17 @@ impl Reply {
         resource.get("id")?.as_str()
     }
 
+    /// Plain JSON that nobody may keep (RFC 6749 section 5.1).
+    pub(super) fn uncached(
+        status: StatusCode,
+        body: Value,
+        mut headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> Self {
+        headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        headers.push((PRAGMA, HeaderValue::from_static("no-cache")));
+        Self { status, body: Some(body), headers, media_type: PLAIN_JSON, id: None }
+    }
+
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -87,7 +121,7 @@ impl Reply {
             headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"scim\"")));
         }
         let body = Some(error.to_json(request_id.as_str()));
-        Self { status: error.status, body, headers, id: None }
+        Self { status: error.status, body, headers, media_type: SCIM_JSON, id: None }
     }
 
     pub fn no_route(no_route: &NoRoute, request_id: &RequestId) -> Self {
@@ -109,7 +143,7 @@ impl Reply {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.extend(self.headers);
-        headers.insert(CONTENT_TYPE, SCIM_JSON);
+        headers.insert(CONTENT_TYPE, self.media_type);
         headers.insert(REQUEST_ID, request_id.header());
         response
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
@@ -92,13 +93,22 @@ pub async fn body(
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Value, Error> {
-    let max_bytes = limits.max_body_bytes;
     json_is_said(headers)?;
+    let body = whole(incoming, limits.max_body_bytes, deadline).await?;
+    json::parse(&body, limits.max_json_depth, limits.max_json_values)
+}
+
+/// A body of any kind, whole: at most `max_bytes`, there before `deadline`.
+pub(super) async fn whole(
+    incoming: &mut Incoming,
+    max_bytes: usize,
+    deadline: Instant,
+) -> Result<Bytes, Error> {
     if announced(incoming) > max_bytes {
         return Err(too_large(max_bytes));
     }
     match timeout_at(deadline, Limited::new(incoming, max_bytes).collect()).await {
-        Ok(Ok(body)) => json::parse(&body.to_bytes(), limits.max_json_depth, limits.max_json_values),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(max_bytes)),
         Ok(Err(error)) => Err(Error::invalid_syntax(format!("the body did not arrive whole: {error}"))),
         Err(_elapsed) => Err(Error::new(

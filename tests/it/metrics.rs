@@ -9,6 +9,7 @@ use serde_json::json;
 use ziflow_scim_bridge::simulator::Fault;
 
 use crate::harness::{Bridge, TOKEN, person, ziflow};
+use crate::issuer::{Issuer, Mood, Signer};
 
 /// How often this operation has been answered so.
 async fn requests(bridge: &Bridge, operation: &str, status: &str) -> String {
@@ -188,8 +189,15 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
 async fn the_manual_the_dashboard_and_the_alerts_name_what_is_there() {
     let ziflow = ziflow(&[]).await;
     let tokens = format!("[{{name: test, token: {TOKEN}, expires: 2099-01-01}}]");
-    let bridge = Bridge::with(&ziflow, &[("BRIDGE_AUTH__TOKENS", &tokens)]).await;
+    let issuer = Issuer::new(Mood::Keys(vec![Signer::new("key-1").jwk()])).await;
+    let settings = [
+        ("BRIDGE_AUTH__TOKENS", tokens.as_str()),
+        ("BRIDGE_AUTH__ENTRA__TENANT_ID", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"),
+        ("BRIDGE_AUTH__ENTRA__JWKS_URL", &issuer.url),
+    ];
+    let bridge = Bridge::with(&ziflow, &settings).await;
     bridge.create(person("jo@example.com")).await.expect(201);
+    bridge.line("the issuer's keys have been fetched").await;
     let there = families(&bridge.metrics().await);
     bridge.stop().await;
     assert_eq!(there, documented(), "docs/monitoring.md");
