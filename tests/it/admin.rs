@@ -147,7 +147,7 @@ async fn every_answer_is_guarded_and_only_looking_is_possible() {
         }
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "same-origin"),
             ("cache-control", "no-store"),
             ("cross-origin-resource-policy", "same-origin"),
         ] {
