@@ -76,8 +76,11 @@ fn forbid_both(section: &mut Value, key: &Key) {
         names.iter().skip(index + 1).map(move |other| json!({ "required": [one, other] }))
     });
     let pairs: Vec<Value> = pairs.collect();
-    if let (Some(section), false) = (section.as_object_mut(), pairs.is_empty()) {
-        section.insert("not".to_owned(), json!({ "anyOf": pairs }));
+    let Some(section) = section.as_object_mut().filter(|_| !pairs.is_empty()) else { return };
+    // A section may hold several secrets.
+    let not = section.entry("not").or_insert_with(|| json!({ "anyOf": [] }));
+    if let Some(any) = not.get_mut("anyOf").and_then(Value::as_array_mut) {
+        any.extend(pairs);
     }
 }
 
@@ -277,6 +280,9 @@ mod tests {
         });
         assert_eq!(ziflow["key_user_email"], key_user);
         assert!(ziflow["api_key_file"]["description"].as_str().unwrap().starts_with("The file that holds"));
+        let not = &schema["properties"]["ziflow"]["not"];
+        let pair = |one, other| json!({ "required": [one, other] });
+        assert_eq!(not["anyOf"], json!([pair("api_key", "api_key_file"), pair("proxy", "proxy_file")]));
     }
 
     #[test]
