@@ -11,12 +11,14 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::bridge::{Bridge, Policy};
+use crate::bridge::recorder::Destination;
+use crate::bridge::{Bridge, Policy, audit};
 use crate::cli::serve;
 use crate::config::{self, Report, Settings};
 use crate::server;
 use crate::server::auth::Door;
 use crate::server::callers::Callers;
+use crate::server::networks::Networks;
 use crate::simulator::{self, Simulator};
 use crate::store::Location;
 use crate::ziflow::transport;
@@ -75,7 +77,9 @@ impl Stage {
         let api_key = SecretString::from(ziflow.key().to_owned());
         let connection = transport::Settings { base_url: ziflow.base_url(), api_key, ..settings.connection };
         let policy = Policy { dry_run: false, ..settings.policy };
-        let settings = Settings { connection, policy, store: Location::Memory, ..settings };
+        // What is only tried out is no change, and has no place in the audit log of the service.
+        let audit = audit::Settings { destination: Destination::Off, required: false, ..settings.audit };
+        let settings = Settings { connection, policy, store: Location::Memory, audit, ..settings };
         Self::with(listener, ziflow, settings).await
     }
 
@@ -91,10 +95,12 @@ impl Stage {
         let failed_examples = settings.warnings.into_iter().filter(Report::is_of_example).collect();
         // Whoever else may speak to the real bridge has no business here, nor are their keys fetched.
         let callers = Callers::of_api_key(&settings.connection.api_key);
-        let (door, limits) = (Arc::new(Door::new(callers, settings.auth, settings.jwks)), settings.server);
+        let door = Arc::new(Door::new(callers, settings.auth, settings.jwks));
+        // Only this process speaks to it, and in plain.
+        let server = server::Settings { tls: None, networks: Networks::default(), ..settings.server };
         let forever = std::future::pending();
         let service =
-            server::run(listener, Arc::clone(&bridge), door, Arc::default(), limits, tenant_url, forever);
+            server::run(listener, Arc::clone(&bridge), door, Arc::default(), server, tenant_url, forever);
         let service = tokio::spawn(service);
         let worker = Arc::clone(&bridge);
         let grants = tokio::spawn(async move { worker.apply_grants(std::future::pending()).await });

@@ -10,9 +10,11 @@ use crate::config::tokens::{of_digest, of_token};
 use crate::config::{Loader, Reported};
 use crate::server::admin::Settings;
 use crate::server::admin::access::Access;
+use crate::server::callers::Callers;
+use crate::server::clients::{Proof, Registration};
 use crate::server::listen::Listen;
 use crate::server::tls::Tls;
-use crate::server::tokens::{Digest, Tokens, digest};
+use crate::server::tokens::{Digest, digest};
 use crate::yaml::Severity;
 
 const LISTEN: &str = "admin.listen";
@@ -24,7 +26,7 @@ impl Loader {
     pub(super) fn admin(
         &mut self,
         api_key: Option<&SecretString>,
-        others: Option<&Tokens>,
+        others: Option<&Callers>,
         tls: Option<Arc<Tls>>,
     ) -> Result<Settings, Reported> {
         let listen = self.admin_listen();
@@ -70,7 +72,7 @@ impl Loader {
     fn admin_token(
         &mut self,
         api_key: Option<&SecretString>,
-        others: Option<&Tokens>,
+        others: Option<&Callers>,
     ) -> Result<Option<Digest>, Reported> {
         let given: Vec<_> = FORMS.into_iter().filter_map(|key| Some((key, self.effective(key)?))).collect();
         let (key, read) = match given.as_slice() {
@@ -87,10 +89,14 @@ impl Loader {
             if key.as_ref().is_some_and(opens) {
                 return wrong("it is the Ziflow API key", OF_ITS_OWN);
             }
-            match others.into_iter().flat_map(Tokens::iter).find(|token| opens(&token.digest)) {
-                Some(token) => {
-                    let message = format!("it is the token `{}` of auth.tokens as well", token.name);
-                    wrong(&message, OF_ITS_OWN)
+            let Some(others) = others else { return Ok(Some(found)) };
+            if let Some(token) = others.tokens.iter().find(|token| opens(&token.digest)) {
+                return wrong(&format!("it is the token `{}` of auth.tokens as well", token.name), OF_ITS_OWN);
+            }
+            let has = |client: &&Registration| matches!(&client.proof, Proof::Secrets(known) if known.iter().any(opens));
+            match others.clients.iter().find(has) {
+                Some(client) => {
+                    wrong(&format!("it is a secret of `{}` of auth.clients as well", client.id), OF_ITS_OWN)
                 }
                 None => Ok(Some(found)),
             }

@@ -183,9 +183,8 @@ impl Loader {
         let server = self.server();
         let api_key = self.api_key();
         let callers = self.callers(api_key.as_ref().ok());
-        let tokens = callers.as_ref().map(|callers| &callers.tokens);
         let own_tls = server.as_ref().ok().and_then(|(server, _)| server.tls.clone());
-        let admin = self.admin(api_key.as_ref().ok(), tokens, own_tls);
+        let admin = self.admin(api_key.as_ref().ok(), callers.as_ref(), own_tls);
         self.check_settings_file();
         let base_url = self.parsed("ziflow.base_url", ziflow::origin::check_base_url);
         let way = self.way();

@@ -97,7 +97,8 @@ impl Line {
     pub(super) fn write_gone(&self) {
         let Self { request_id, operation, client, .. } = self;
         let (method, ms) = (self.method(), self.ms());
-        warn!(operation, client, ms, method, %request_id, "the client went away before it was answered");
+        let source = client.is_none().then(|| tracing::field::display(self.source));
+        warn!(operation, client, source, ms, method, %request_id, "the client went away before it was answered");
     }
 
     pub(super) fn write(&self, done: &Done) {

@@ -290,13 +290,16 @@ struct Ticket {
 /// A request that nobody has answered yet.
 struct Pending<'a> {
     witness: &'a Witness,
+    door: &'a Door,
     line: Line,
 }
 
 impl Drop for Pending<'_> {
-    /// Usually it has been answered by now. If not, its client is gone.
+    /// Usually it has been answered by now. If not, its client is gone. One that has shown no right credential counts as
+    /// one that failed to, or whoever comes and goes would fill the log.
     fn drop(&mut self) {
-        if self.witness.note(&self.line, None) {
+        let is_first = self.witness.note(&self.line, None);
+        if is_first && (self.line.client.is_some() || self.door.failed(self.line.source).is_none()) {
             self.line.write_gone();
         }
     }
@@ -337,7 +340,7 @@ impl Server {
         let (source, may_come) = self.door.border().source(peer, &head.headers);
         let mut line = Line::new(request_id.clone(), head.method.clone(), source);
         line.client_request_id = request::client_request_id(&head.headers);
-        let mut pending = Pending { witness: &self.witness, line };
+        let mut pending = Pending { witness: &self.witness, door: &self.door, line };
         if !may_come {
             // The border has told it.
             pending.line.is_quiet = true;

@@ -187,6 +187,29 @@ async fn a_request_is_explained_with_the_mapping_in_force() {
     );
 }
 
+/// What is tried out changes nobody, whoever may connect to the service and wherever its changes are recorded.
+#[tokio::test]
+async fn what_is_tried_out_is_no_change_on_record() {
+    let ziflow = ziflow(&[]).await;
+    let folder = Folder::new();
+    let record = folder.path().join("audit.log");
+    let bridge = Bridge::with(
+        &ziflow,
+        &[
+            ("BRIDGE_AUDIT__DESTINATION", record.to_str().unwrap()),
+            ("BRIDGE_AUDIT__REQUIRED", "true"),
+            ("BRIDGE_SERVER__ALLOW_NETWORKS", "[203.0.113.0/24]"),
+        ],
+    )
+    .await;
+    let body = person("jo@example.com").to_string();
+    let (status, seen) = explained(&bridge, &[("request", &body)], &[]).await;
+    assert!(status == 200 && seen.contains(">201<"), "{status} {seen}");
+    bridge.stop().await;
+    let recorded = std::fs::read_to_string(&record).unwrap();
+    assert!(!recorded.contains("create-user"), "{recorded}");
+}
+
 #[tokio::test]
 async fn a_question_comes_from_our_own_page_and_is_small() {
     let ziflow = ziflow(&[]).await;

@@ -142,7 +142,10 @@ impl Admin {
         let limit = Duration::from_secs(self.limits.request_timeout_secs);
         let answer = match self.gate.check(&head, self.limits.max_target_bytes, source) {
             Ok(()) => {
-                seat.is_known();
+                // Whoever asks for what is open to all has shown nothing.
+                if head.uri.path() != pages::OPEN {
+                    seat.is_known();
+                }
                 timeout(limit, pages::show(self, &head, body)).await.unwrap_or_else(late)
             }
             Err(refusal) => *refusal,
