@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
     let again = Filter::parse(
         &written,
         &USER_TYPE,
-        &Limits { max_chars: usize::MAX, max_depth: 64, max_terms: usize::MAX },
+        &Limits { max_chars: usize::MAX, max_depth: 64, max_terms: usize::MAX, ..Limits::default() },
     );
     let again = again.unwrap_or_else(|error| panic!("{text:?} is written {written:?}: {error}"));
     assert_eq!(again.to_string(), written);

@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         let name = parts.next().and_then(|name| HeaderName::from_bytes(name).ok());
         let value = parts.next().and_then(|value| HeaderValue::from_bytes(value).ok());
         let (Some(name), Some(value)) = (name, value) else { continue };
-        drop(retry_after(&value));
+        let _ = retry_after(&value);
         if let Ok(text) = value.to_str().map(str::trim) {
             if let Ok(cursor) = Cursor::parse(text) {
                 assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor));

@@ -11,7 +11,9 @@ use ziflow_scim_bridge::server::json;
 const PERSON: &str = include_str!("../person.json");
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(patch) = json::parse(bytes).and_then(|body| Patch::parse(body, &USER_TYPE)) else { return };
+    let Ok(patch) = json::parse(bytes, 32, 100_000).and_then(|body| Patch::parse(body, &USER_TYPE)) else {
+        return;
+    };
     let person = Resource::from_part(serde_json::from_str(PERSON).unwrap(), &USER_TYPE).unwrap().0;
     let Ok((patched, _)) = patch.apply(&person) else { return };
     let read = Resource::from_part(patched.clone().into_json(), &USER_TYPE);

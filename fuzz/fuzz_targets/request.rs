@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     assert!(!operation.name().is_empty());
-    let Ok(body) = strict::parse(lines.next().unwrap_or_default()) else { return };
+    let Ok(body) = strict::parse(lines.next().unwrap_or_default(), 32, 100_000) else { return };
     match operation {
         Operation::Create(kind, projection) | Operation::Replace { kind, projection, .. } => {
             let rt = kind.resource_type();
