@@ -26,6 +26,10 @@ fuzz_target!(|bytes: &[u8]| {
     let listed = page(&body, Instant::now()).map(|page| page.users).unwrap_or_default();
     for user in alone.chain(listed) {
         assert!(!user.id.is_empty() && !format!("{user:?}").contains(KEY));
+        // Nobody can be shown without a name, and Ziflow knows people by their address.
+        if user.email.trim().is_empty() {
+            continue;
+        }
         let shown = MAPPING.merge(None, &Memory::default(), &user);
         let read = Resource::from_body(shown.clone().into_json(), &USER_TYPE);
         let read = read.unwrap_or_else(|error| panic!("{:?}: {error}", shown.as_map())).0;
