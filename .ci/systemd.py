@@ -145,7 +145,7 @@ class Load:
 until(lambda: inside_anyhow("systemctl", "is-system-running").strip() in ("running", "degraded"), "it boots")
 
 step("install")
-said = inside("apt-get", "install", "--yes", "/root/old.deb")
+said = inside("apt-get", "install", "--yes", "/srv/old.deb")
 must("installed and not started" in said and "token new" in said, f"the next steps are not told:\n{said}")
 must(shown("ActiveState") == "inactive" and shown("UnitFileState") == "enabled", "enabled, and not started")
 must(inside("stat", "-c", "%a %U %G", f"/etc/{NAME}").strip() == f"750 root {NAME}", "the folder of the settings")
@@ -244,7 +244,7 @@ with Load():
 step("an upgrade under load")
 process, socket = shown("MainPID"), shown("ActiveEnterTimestampMonotonic", f"{NAME}.socket")
 with Load():
-    said = inside("apt-get", "install", "--yes", "/root/new.deb")
+    said = inside("apt-get", "install", "--yes", "/srv/new.deb")
 must(shown("MainPID") != process and shown("ActiveState") == "active", f"the new version runs:\n{said}")
 must(shown("ActiveEnterTimestampMonotonic", f"{NAME}.socket") == socket, "the socket was left alone")
 must(inside("dpkg-query", "--show", "--showformat=${Version}", NAME).endswith("-2"), "the new version is installed")
@@ -252,7 +252,7 @@ must(inside("dpkg-query", "--show", "--showformat=${Version}", NAME).endswith("-
 step("an upgrade whose settings cannot be used leaves the old process")
 process, settings = shown("MainPID"), (ETC / "bridge.yaml").read_text()
 (ETC / "bridge.yaml").write_text(settings + "nonsense: true\n")
-said = inside("apt-get", "install", "--yes", "--reinstall", "/root/new.deb")
+said = inside("apt-get", "install", "--yes", "--reinstall", "/srv/new.deb")
 must("goes on with the old version" in said, f"that is told:\n{said}")
 must(shown("MainPID") == process and serves(), "and serves")
 (ETC / "bridge.yaml").write_text(settings)
