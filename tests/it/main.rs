@@ -11,6 +11,7 @@
 mod account;
 mod admin;
 mod audit;
+mod auth_stage;
 mod brake;
 mod budget;
 mod bulk;

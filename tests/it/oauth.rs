@@ -8,9 +8,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use ziflow_scim_bridge::simulator::Simulator;
 
-use crate::harness::{Answer, Bridge, Folder, command, person, ziflow};
+use crate::auth_stage::Place;
+use crate::harness::{Answer, Bridge, Folder, command, person};
 use crate::issuer::{Issuer, Mood, Signer, in_secs};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -26,39 +26,16 @@ fn sha256(secret: &str) -> String {
         .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
-/// A settings file whose clients change, and the Ziflow behind.
-struct Place {
-    folder: Folder,
-    ziflow: Simulator,
+/// A place where these are the clients.
+async fn place(clients: &str) -> Place {
+    let place = Place::new().await;
+    place.folder.file("signing-key", &format!("{KEY}\n"));
+    register(&place, clients);
+    place
 }
 
-impl Place {
-    async fn new(clients: &str) -> Self {
-        let place = Self { folder: Folder::new(), ziflow: ziflow(&[]).await };
-        place.folder.file("mapping.yaml", include_str!("../../config/mapping.yaml"));
-        place.folder.file("key", place.ziflow.key());
-        place.folder.file("signing-key", &format!("{KEY}\n"));
-        place.clients(clients);
-        place
-    }
-
-    fn clients(&self, clients: &str) -> PathBuf {
-        self.auth(&format!("clients: [{clients}], signing_key_file: signing-key, max_failures_per_minute: 0"))
-    }
-
-    fn auth(&self, auth: &str) -> PathBuf {
-        let base_url = self.ziflow.base_url();
-        let text = format!(
-            "server: {{ listen: 127.0.0.1:0 }}\nadmin: {{ listen: 127.0.0.1:0 }}\nauth: {{ {auth} }}\n\
-             ziflow: {{ base_url: '{base_url}', api_key_file: key, key_user_email: key@example.com }}\n\
-             store: {{ url: 'memory:' }}\n"
-        );
-        self.folder.file("bridge.yaml", &text)
-    }
-
-    async fn bridge(&self) -> Bridge {
-        Bridge::configured(&self.folder.path().join("bridge.yaml")).await
-    }
+fn register(place: &Place, clients: &str) -> PathBuf {
+    place.auth(&format!("clients: [{clients}], signing_key_file: signing-key, max_failures_per_minute: 0"))
 }
 
 /// An entry with these secrets.
@@ -135,7 +112,7 @@ async fn a_client_gets_a_token_in_each_way_that_the_rfc_knows_and_uses_it() {
         client("odd", &["a b+c:d%41&e"]),
         client("audit", &["looks"]).replace('}', ", read_only: true}"),
     ];
-    let place = Place::new(&clients.join(", ")).await;
+    let place = place(&clients.join(", ")).await;
     let bridge = place.bridge().await;
     let in_form = token(by_secret(&bridge, "entra", "s3cret").await);
     let in_header = token(with_basic(&bridge, "entra:s3cret", GRANT).await);
@@ -180,7 +157,7 @@ async fn a_client_gets_a_token_in_each_way_that_the_rfc_knows_and_uses_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_answered_in_the_words_of_the_rfc() {
-    let place = Place::new(&client("entra", &["s3cret"])).await;
+    let place = place(&client("entra", &["s3cret"])).await;
     let bridge = place.bridge().await;
     let good = "client_id=entra&client_secret=s3cret";
     for (body, status, error) in [
@@ -264,7 +241,7 @@ async fn what_is_wrong_is_answered_in_the_words_of_the_rfc() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_outlives_the_process_and_is_good_wherever_the_key_is() {
-    let place = Place::new(&client("entra", &["s3cret"])).await;
+    let place = place(&client("entra", &["s3cret"])).await;
     let (one, two) = (place.bridge().await, place.bridge().await);
     let held = token(by_secret(&one, "entra", "s3cret").await);
     list(&two, &held).await.expect(200);
@@ -292,27 +269,27 @@ async fn a_token_outlives_the_process_and_is_good_wherever_the_key_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_secret_takes_over_from_another_and_a_token_dies_with_its_own() {
-    let place = Place::new(&client("entra", &["old"])).await;
+    let place = place(&client("entra", &["old"])).await;
     let bridge = place.bridge().await;
     let by_old = token(by_secret(&bridge, "entra", "old").await);
     by_secret(&bridge, "entra", "new").await.expect(401);
-    place.clients(&client("entra", &["new", "old"]));
+    register(&place, &client("entra", &["new", "old"]));
     assert_eq!(reload(&bridge, 1).await, "clients changed: entra");
     let by_new = token(by_secret(&bridge, "entra", "new").await);
     token(by_secret(&bridge, "entra", "old").await);
     for token in [&by_old, &by_new] {
         list(&bridge, token).await.expect(200);
     }
-    place.clients(&client("entra", &["new"]));
+    register(&place, &client("entra", &["new"]));
     assert_eq!(reload(&bridge, 2).await, "clients changed: entra");
     list(&bridge, &by_new).await.expect(200);
     let dead = list(&bridge, &by_old).await.expect(401);
     assert!(dead.text("/detail").starts_with("the access token is refused"), "{dead:?}");
     // Rights are those of this moment.
-    place.clients(&client("entra", &["new"]).replace('}', ", read_only: true}"));
+    register(&place, &client("entra", &["new"]).replace('}', ", read_only: true}"));
     assert_eq!(reload(&bridge, 3).await, "clients changed: entra");
     bridge.ask_as(Some(&by_new), "POST /Users", Some(person("jo@example.com"))).await.expect(403);
-    place.clients(&client("other", &["new"]));
+    register(&place, &client("other", &["new"]));
     assert_eq!(reload(&bridge, 4).await, "clients added: other; clients removed: entra");
     list(&bridge, &by_new).await.expect(401);
     by_secret(&bridge, "entra", "new").await.expect(401);
@@ -339,7 +316,7 @@ async fn one_secret_takes_over_from_another_and_a_token_dies_with_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_guesses_is_braked_and_a_right_secret_is_served_all_the_while() {
-    let place = Place::new("").await;
+    let place = place("").await;
     place.auth(&format!(
         "clients: [{}], signing_key_file: signing-key, max_failures_per_minute: 5",
         client("entra", &["s3cret"])
@@ -394,7 +371,7 @@ async fn a_token_of_another_issuer_stands_in_for_a_secret() {
         federated("second", &issuer, "other-subject"),
         client("secret", &["s3cret"]),
     ];
-    let place = Place::new(&both.join(", ")).await;
+    let place = place(&both.join(", ")).await;
     let bridge = place.bridge().await;
     let assert_with = async |claims: &Value, further: &str| {
         let assertion = signer.sign(claims);
@@ -457,7 +434,7 @@ async fn a_token_of_another_issuer_stands_in_for_a_secret() {
     list(&bridge, &signer.sign(&claims())).await.expect(401);
 
     // It dies with what it was got by.
-    place.clients(&federated("entra", &issuer, "someone-else"));
+    register(&place, &federated("entra", &issuer, "someone-else"));
     assert_eq!(reload(&bridge, 1).await, "clients removed: second, secret; clients changed: entra");
     list(&bridge, &held).await.expect(401);
     token(assert_with(&with(&json!({"sub": "someone-else"})), "").await);
@@ -473,7 +450,7 @@ async fn a_token_of_another_issuer_stands_in_for_a_secret() {
 async fn while_the_issuer_is_out_of_reach_a_client_is_told_to_come_again() {
     let signer = Signer::new("k1");
     let issuer = Issuer::new(Mood::Status(500)).await;
-    let place = Place::new("").await;
+    let place = place("").await;
     place.auth(&format!(
         "clients: [{}], signing_key_file: signing-key, jwks_pause_secs: 1, max_failures_per_minute: 0",
         federated("entra", &issuer, "66666666-7777-8888-9999-000000000000")

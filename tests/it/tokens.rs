@@ -1,57 +1,29 @@
 //! Tokens, as their owners and others use them: expired, read-only, changed over, guessed at, and newly made.
 
-use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use ziflow_scim_bridge::simulator::Simulator;
 
+use crate::auth_stage::Place;
 use crate::harness::{Answer, Bridge, Folder, TOKEN, command, encoded, person, ziflow};
 
 const UNKNOWN: &str = "the bearer token is not one of the bridge's";
 const STILL_IN_USE: &str = "an expired token is still in use";
 const BRAKED: &str = "too many missing or wrong credentials from one address";
 
-/// A settings file whose tokens change, and the Ziflow behind.
-struct Place {
-    folder: Folder,
-    ziflow: Simulator,
+/// A place where these are the tokens.
+async fn place(tokens: &str) -> Place {
+    let place = Place::new().await;
+    place.auth(&format!("tokens: {tokens}"));
+    place
 }
 
-impl Place {
-    async fn new(tokens: &str) -> Self {
-        let place = Self { folder: Folder::new(), ziflow: ziflow(&[]).await };
-        place.folder.file("mapping.yaml", include_str!("../../config/mapping.yaml"));
-        place.folder.file("key", place.ziflow.key());
-        place.auth(&format!("tokens: {tokens}"));
-        place
-    }
-
-    fn auth(&self, auth: &str) -> PathBuf {
-        let base_url = self.ziflow.base_url();
-        let text = format!(
-            "server: {{ listen: 127.0.0.1:0 }}\nadmin: {{ listen: 127.0.0.1:0 }}\nauth: {{ {auth} }}\n\
-             ziflow: {{ base_url: '{base_url}', api_key_file: key, key_user_email: key@example.com }}\n\
-             store: {{ url: 'memory:' }}\n"
-        );
-        self.folder.file("bridge.yaml", &text)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("bridge.yaml")
-    }
-
-    async fn bridge(&self) -> Bridge {
-        Bridge::configured(&self.file()).await
-    }
-
-    fn check(&self) -> (Value, Option<i32>) {
-        let file = self.file().display().to_string();
-        let output = command(&["check", "--config", &file, "--format", "json"], &[]).output().unwrap();
-        (serde_json::from_slice(&output.stdout).unwrap(), output.status.code())
-    }
+fn check(place: &Place) -> (Value, Option<i32>) {
+    let file = place.file().display().to_string();
+    let output = command(&["check", "--config", &file, "--format", "json"], &[]).output().unwrap();
+    (serde_json::from_slice(&output.stdout).unwrap(), output.status.code())
 }
 
 async fn reload(bridge: &Bridge, number: usize) -> String {
@@ -104,7 +76,7 @@ async fn a_token_ends_while_the_service_runs() {
     let end = in_secs(9);
     let tokens =
         format!("[{{name: entra, token: {TOKEN}}}, {{name: old, token: old-token, expires: '{end}'}}]");
-    let place = Place::new(&tokens).await;
+    let place = place(&tokens).await;
     let bridge = place.bridge().await;
     let soon = part(&bridge, 200).await;
     assert_eq!(soon["state"], "stale");
@@ -141,7 +113,7 @@ async fn a_token_ends_while_the_service_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_valid_token_the_bridge_is_not_ready_and_another_one_mends_it() {
-    let place = Place::new(&format!("[{{name: old, token: old-token, expires: '{}'}}]", in_secs(6))).await;
+    let place = place(&format!("[{{name: old, token: old-token, expires: '{}'}}]", in_secs(6))).await;
     let bridge = place.bridge().await;
     bridge.admin("/readyz").await.expect(200);
     let start = Instant::now();
@@ -153,7 +125,7 @@ async fn without_a_valid_token_the_bridge_is_not_ready_and_another_one_mends_it(
     assert_eq!(failing["state"], "failing");
     assert!(failing["detail"].as_str().unwrap().starts_with("no token is valid"), "{failing}");
     // Nothing is wrong with the files, so commands and the start go on, and say it.
-    let (checked, code) = place.check();
+    let (checked, code) = check(&place);
     assert_eq!((&checked["usable"], &checked["problems"][0]["severity"]), (&json!(true), &json!("warning")));
     assert_eq!(code, Some(0));
     assert_eq!(reload(&bridge, 1).await, "nothing");
@@ -185,7 +157,7 @@ async fn without_a_valid_token_the_bridge_is_not_ready_and_another_one_mends_it(
 async fn a_read_only_token_reads_and_changes_nothing() {
     let tokens =
         format!("[{{name: entra, token: {TOKEN}}}, {{name: audit, token: audit-token, read_only: true}}]");
-    let place = Place::new(&tokens).await;
+    let place = place(&tokens).await;
     let bridge = place.bridge().await;
     let id = bridge.create(person("jo@example.com")).await.expect(201).id();
     let user = format!("/Users/{}", encoded(&id));
@@ -244,7 +216,7 @@ async fn a_read_only_token_reads_and_changes_nothing() {
 async fn one_token_takes_over_from_another_without_a_gap() {
     let old = |further: &str| format!("{{name: entra-2026, token: {TOKEN}{further}}}");
     let new = "{name: entra-2027, token: second-token}";
-    let place = Place::new(&format!("[{}]", old(""))).await;
+    let place = place(&format!("[{}]", old(""))).await;
     let bridge = place.bridge().await;
     list(&bridge, TOKEN).await.expect(200);
     list(&bridge, "second-token").await.expect(401);
@@ -281,10 +253,10 @@ async fn one_token_takes_over_from_another_without_a_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_tells_of_tokens_that_end_and_of_those_that_may_not_write() {
-    let place = Place::new("[]").await;
+    let place = place("[]").await;
     let told = |tokens: &str| {
         place.auth(&format!("tokens: [{tokens}]"));
-        let (checked, code) = place.check();
+        let (checked, code) = check(&place);
         let problem = |problem: &Value| {
             let text = |key: &str| problem[key].as_str().unwrap().to_owned();
             (text("severity"), text("key"), text("message"))
@@ -379,11 +351,11 @@ async fn a_new_token_opens_by_its_digest_alone() {
     assert!(text.contains("Secret Token") && text.contains("this once"), "{text}");
     let entries = text.split("auth:\n  tokens:\n").nth(1).unwrap().split("Then").next().unwrap();
 
-    let place = Place::new("[]").await;
+    let place = place("[]").await;
     let settings = std::fs::read_to_string(place.auth("")).unwrap();
     let both = format!("auth:\n  tokens:\n{entries}{}", made["entry"].as_str().unwrap());
     place.folder.file("bridge.yaml", &settings.replace("auth: {  }\n", &both));
-    assert_eq!(place.check(), (json!({"usable": true, "problems": []}), Some(0)));
+    assert_eq!(check(&place), (json!({"usable": true, "problems": []}), Some(0)));
     let bridge = place.bridge().await;
     list(&bridge, token).await.expect(200);
     list(&bridge, &second).await.expect(200);
