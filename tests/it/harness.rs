@@ -248,6 +248,11 @@ impl Bridge {
         self.stopped = true;
     }
 
+    /// Where it listens, as `ADDRESS:PORT`.
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap().split('/').next().unwrap()
+    }
+
     /// A request with the right token; `request` is `METHOD /target`.
     pub async fn ask(&self, request: &str, body: Option<Value>) -> Answer {
         self.ask_as(Some(TOKEN), request, body).await

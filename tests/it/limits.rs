@@ -35,7 +35,7 @@ impl Heard {
 
 impl Caller {
     async fn at(number: u8, bridge: &Bridge) -> Self {
-        let address = bridge.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let address = bridge.address();
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(([127, 0, 0, number], 0).into()).unwrap();
         Self(BufReader::new(socket.connect(address.parse().unwrap()).await.unwrap()))

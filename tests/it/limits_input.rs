@@ -134,7 +134,7 @@ async fn a_request_has_so_many_headers() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__MAX_HEADERS", "16")]).await;
     let status = |headers: usize| {
-        let address = bridge.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let address = bridge.address();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let further: String = (3..headers).flat_map(|_| ["x: y", "\r\n"]).collect();

@@ -59,7 +59,7 @@ impl Heard {
 
 impl Wire {
     fn to(bridge: &Bridge) -> Self {
-        let address = bridge.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let address = bridge.address();
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();

@@ -19,7 +19,7 @@ const PROXY: u8 = 2;
 async fn from(number: u8, bridge: &Bridge) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, number], 0).into()).unwrap();
-    let address = bridge.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let address = bridge.address();
     socket.connect(address.parse().unwrap()).await.unwrap()
 }
 
