@@ -27,7 +27,7 @@ use crate::server::listen::{Listen, Unfit};
 use crate::server::readiness::Readiness;
 use crate::server::reloads::Reloads;
 use crate::server::witness::Witness;
-use crate::server::{self, admin, expiry};
+use crate::server::{self, accept, admin, expiry};
 use crate::store::{Location, Store};
 use crate::telemetry::{self, Destination};
 use crate::ziflow::client::Client;
@@ -127,7 +127,7 @@ async fn serve(
     let pulses = [witness.accepting(), &*reloading, bridge.grants_pulse()];
     systemd.ready().await;
     tokio::join!(
-        server::run(
+        accept::run(
             listener,
             Arc::clone(&bridge),
             Arc::clone(&door),

@@ -16,6 +16,7 @@ use crate::bridge::{Bridge, Policy, audit};
 use crate::cli::serve;
 use crate::config::{self, Report, Settings};
 use crate::server;
+use crate::server::accept;
 use crate::server::auth::Door;
 use crate::server::callers::Callers;
 use crate::server::networks::Networks;
@@ -100,7 +101,7 @@ impl Stage {
         let server = server::Settings { tls: None, networks: Networks::default(), ..settings.server };
         let forever = std::future::pending();
         let service =
-            server::run(listener, Arc::clone(&bridge), door, Arc::default(), server, tenant_url, forever);
+            accept::run(listener, Arc::clone(&bridge), door, Arc::default(), server, tenant_url, forever);
         let service = tokio::spawn(service);
         let worker = Arc::clone(&bridge);
         let grants = tokio::spawn(async move { worker.apply_grants(std::future::pending()).await });

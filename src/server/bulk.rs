@@ -17,9 +17,10 @@ use crate::scim::bulk::{self, Action, Done, Job};
 use crate::scim::error::{Error, without_values};
 use crate::scim::resource::Resource;
 use crate::scim::schema::GROUP_TYPE;
+use crate::server::answer::{Server, Ticket, broken};
 use crate::server::reply::Reply;
 use crate::server::route::{Kind, Operation};
-use crate::server::{Limits, Server, Ticket, broken, resources};
+use crate::server::{Limits, resources};
 
 /// An operation that begins with less time than this would mostly be cut off half-way.
 const LEAST_TIME: Duration = Duration::from_millis(500);

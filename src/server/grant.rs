@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::bridge::Calls;
-use crate::server::Server;
+use crate::server::answer::Server;
 use crate::server::log::{Done, Line};
 use crate::server::oauth::{self, Failure};
 use crate::server::reply::Reply;

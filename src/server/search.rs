@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::bridge::Users;
 use crate::scim::error::Error;
 use crate::scim::query::{Query, list_response};
-use crate::server::Server;
+use crate::server::answer::Server;
 use crate::server::reply::Reply;
 use crate::server::route::Kind;
 

@@ -28,7 +28,7 @@ use crate::server::seats::{Seat, Seats};
 use crate::server::source::Source;
 use crate::server::status::explain::{Explain, Explainer};
 use crate::server::tls::Tls;
-use crate::server::{self, Limits};
+use crate::server::{Limits, accept};
 
 /// So often the parts are looked at, so that "since" is true to this many seconds.
 const LOOK_SECS: u64 = 5;
@@ -123,7 +123,7 @@ impl Admin {
         // Dropped with this: the connections then end with the answer that they are at.
         let (stop, _) = watch::channel(());
         loop {
-            let (stream, source, seat) = server::accept(&listener, &seats, |_| Admission::OfProxy).await;
+            let (stream, source, seat) = accept::next(&listener, &seats, |_| Admission::OfProxy).await;
             let (admin, stopped) = (Arc::clone(self), stop.subscribe());
             drop(tokio::spawn(async move {
                 let answer = |request| admin.answer(request, source, &seat);
