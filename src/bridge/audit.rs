@@ -33,6 +33,16 @@ fn nowhere() -> Destination {
     Destination::Off
 }
 
+/// The lines of the audit log, counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines {
+    pub written: u64,
+    /// Those that nobody will ever see.
+    pub lost: u64,
+    /// Whether at this moment none can be written.
+    pub is_failing: bool,
+}
+
 /// The audit log of one process.
 #[derive(Debug)]
 pub struct Audit {
@@ -109,10 +119,10 @@ impl Audit {
         self.required && self.recorder.standing().failing.is_some()
     }
 
-    /// How many lines have been written, and how many nobody will ever see.
-    pub fn lines(&self) -> (u64, u64) {
-        let Standing { written, lost, .. } = self.recorder.standing();
-        (written, lost)
+    /// How recording goes, in numbers.
+    pub(super) fn lines(&self) -> Lines {
+        let Standing { written, lost, failing } = self.recorder.standing();
+        Lines { written, lost, is_failing: failing.is_some() }
     }
 
     pub(super) fn health(&self) -> Component {

@@ -2,6 +2,7 @@
 //! put together, at the moment somebody asks.
 
 use crate::bridge::Bridge;
+use crate::bridge::audit::Lines;
 use crate::bridge::brake::brake_of;
 use crate::bridge::grants::age;
 use crate::store::Sizes;
@@ -16,6 +17,7 @@ pub struct Figures {
     pub store_failures: u64,
     pub brake: Option<Brake>,
     pub grants: Option<Waiting>,
+    pub audit: Lines,
 }
 
 /// The brake on mass disabling.
@@ -49,6 +51,7 @@ impl Bridge {
             store_failures: self.store.failures(),
             brake,
             grants: self.grants_waiting().await,
+            audit: self.audit.lines(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::bridge::audit::Lines;
 use crate::bridge::figures::{Brake, Figures, Waiting};
 use crate::server::auth::Count;
 use crate::server::exposition::Page;
@@ -39,6 +40,7 @@ pub(super) async fn render(readiness: &Readiness) -> String {
     store(&mut page, &figures);
     brake(&mut page, figures.brake);
     grants(&mut page, figures.grants);
+    audit(&mut page, figures.audit);
     reloaded(&mut page, &reloads.tally());
     let labels = [("file", &*mapping.file), ("digest", &*mapping.digest)];
     page.gauge("mapping_info", "The mapping in force.").sample(&labels, 1);
@@ -183,6 +185,14 @@ fn grants(page: &mut Page, grants: Option<Waiting>) {
     page.gauge("grants_failing", "Of these, those for whom it has failed at least once.").value(failing);
     let help = "For how long the one has waited who has waited longest.";
     page.gauge("grants_oldest_seconds", help).value(oldest_secs);
+}
+
+fn audit(page: &mut Page, lines: Lines) {
+    page.counter("audit_lines_total", "Lines written to the audit log.").value(lines.written);
+    let help = "Lines that could not be written and were not kept: nobody will ever see them.";
+    page.counter("audit_lines_lost_total", help).value(lines.lost);
+    let help = "Whether the audit log cannot be written (1) or can (0).";
+    page.gauge("audit_failing", help).value(u8::from(lines.is_failing));
 }
 
 fn reloaded(page: &mut Page, tally: &Tally) {

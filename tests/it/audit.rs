@@ -315,6 +315,7 @@ async fn a_change_that_must_be_recorded_and_cannot_be_is_not_made() {
     bridge.read(&id).await.expect(200);
     let ready = bridge.admin("/readyz").await.expect(503);
     assert_eq!(ready.text("/parts/audit/state"), "failing");
+    bridge.reaches("ziflow_scim_bridge_audit_failing", "1").await;
     let told = bridge.line("the audit log cannot be written (audit.destination)").await;
     assert_eq!(told["level"], "ERROR");
 
@@ -324,6 +325,9 @@ async fn a_change_that_must_be_recorded_and_cannot_be_is_not_made() {
     bridge.admin("/readyz").await.expect(200);
     bridge.patch(&id, off()).await.expect(200);
     bridge.ask("POST /Groups", group("one")).await.expect(201);
+    // Two lines for each of the three changes that were made, one for each of the six that were refused.
+    bridge.reaches("ziflow_scim_bridge_audit_lines_total", "12").await;
+    bridge.reaches("ziflow_scim_bridge_audit_failing", "0").await;
     bridge.stop().await;
     // Also what was refused stands there, in its order.
     let lines = std::fs::read_to_string(&path).unwrap();
@@ -358,6 +362,9 @@ async fn a_change_that_need_not_be_recorded_goes_on_and_the_gap_is_told() {
     bridge.line("the audit log cannot be written (audit.destination)").await;
     let ready = bridge.admin("/readyz").await.expect(200);
     assert_eq!(ready.text("/parts/audit/state"), "stale");
+    let written = bridge.metric("ziflow_scim_bridge_audit_lines_total").await;
+    let failing = bridge.metric("ziflow_scim_bridge_audit_failing").await;
+    assert_eq!((written.as_str(), failing.as_str()), ("0", "1"));
     bridge.stop().await;
 }
 

@@ -323,6 +323,19 @@ impl Bridge {
         text.lines().find_map(value).unwrap_or_else(|| panic!("no {sample} in {text}"))
     }
 
+    /// Waits until `/metrics` tells this of a sample, for what is counted after the answer.
+    pub async fn reaches(&self, sample: &str, value: &str) {
+        let start = Instant::now();
+        loop {
+            let found = self.metric(sample).await;
+            if found == value {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{sample} is {found} and not {value}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn answer(response: reqwest::Response) -> Answer {
         Self::try_answer(response).await.unwrap()
     }

@@ -128,15 +128,7 @@ async fn settled(bridge: &Bridge, ziflow: &Simulator) -> String {
 async fn connections_are_counted_while_they_are_open() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::start(&ziflow).await;
-    let reaches = async |wanted: &str| {
-        for _ in 0..500 {
-            if bridge.metric("ziflow_scim_bridge_connections_open").await == wanted {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("not {wanted} connections: {}", bridge.metrics().await)
-    };
+    let reaches = async |wanted: &str| bridge.reaches("ziflow_scim_bridge_connections_open", wanted).await;
     reaches("0").await;
     let mut silent = Vec::new();
     for _ in 0..3 {
