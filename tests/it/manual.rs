@@ -145,7 +145,7 @@ fn prose(page: &str) -> String {
 }
 
 /// How a heading is named in a link: as GitHub makes it of the text.
-fn anchor(heading: &str) -> String {
+pub fn anchor(heading: &str) -> String {
     let kept = |c: char| c.is_alphanumeric() || c == '-' || c == '_' || c == ' ';
     heading.to_lowercase().chars().filter(|c| kept(*c)).collect::<String>().replace(' ', "-")
 }

@@ -11,6 +11,7 @@ use ziflow_scim_bridge::simulator::{Fault, Simulator};
 
 use crate::harness::{Bridge, TOKEN, person, ziflow};
 use crate::issuer::{Issuer, Mood, Signer};
+use crate::manual::anchor;
 
 /// How often this operation has been answered so.
 async fn requests(bridge: &Bridge, operation: &str, status: &str) -> String {
@@ -256,7 +257,7 @@ fn every_alert_leads_somewhere() {
     let (rules, manual, runbook) =
         (read("deploy/prometheus/alerts.yml"), read("docs/monitoring.md"), read("docs/runbook.md"));
     let headings: Vec<_> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    let anchors: Vec<_> = headings.iter().map(|text| text.to_lowercase().replace(' ', "-")).collect();
+    let anchors: Vec<_> = headings.iter().map(|text| anchor(text)).collect();
     let mut alerts = 0;
     for rule in rules.split("      - alert: ZiflowScimBridge").skip(1) {
         let value = |key: &str| rule.split_once(key).unwrap().1.split(['\n', ' ']).next().unwrap();
@@ -270,4 +271,20 @@ fn every_alert_leads_somewhere() {
         alerts += 1;
     }
     assert_eq!(alerts, manual.matches("(runbook.md#").count(), "docs/monitoring.md has others");
+}
+
+/// Whoever is called because of `NotReady` finds in one entry where each part that can be failing leads.
+#[test]
+fn every_part_that_can_fail_leads_somewhere() {
+    let (manual, runbook) = (read("docs/monitoring.md"), read("docs/runbook.md"));
+    let (_, table) = manual.split_once("| part | is not `ok` when |").unwrap();
+    let (_, entry) = runbook.split_once("\n## The bridge is not ready\n").unwrap();
+    let (entry, _) = entry.split_once("\n## ").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with("| `"));
+    let failing: Vec<_> = rows.filter(|row| row.contains("`failing`")).collect();
+    assert_eq!(failing.len(), 7, "{failing:#?}");
+    for row in failing {
+        let part = row.split('`').nth(1).unwrap();
+        assert!(entry.contains(&format!("`{part}`")), "no `{part}` in the runbook's entry: {entry}");
+    }
 }
