@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use crate::bridge::health::Component;
 use crate::bridge::recorder::{Destination, Reason, Recorder, Standing};
-use crate::bridge::{Bridge, Component, now, seconds};
+use crate::bridge::{Bridge, now, seconds};
 use crate::store;
 
 /// How often it is looked whether commands have left notes.

@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde_json::json;
 use tracing::{error, info};
 
-use crate::bridge::{Bridge, Component, Users, now, seconds};
+use crate::bridge::health::Component;
+use crate::bridge::{Bridge, Users, now, seconds};
 use crate::scim::error::Error;
 use crate::store::{self, Brake, Taking};
 use crate::ziflow::error::Error as Upstream;

@@ -15,6 +15,7 @@ pub mod figures;
 mod find;
 pub mod grants;
 pub mod groups;
+pub mod health;
 pub mod in_force;
 mod lock;
 mod pages;
@@ -22,6 +23,7 @@ pub mod plan;
 pub mod pulse;
 pub mod record;
 pub mod recorder;
+pub mod representation;
 mod upstream;
 mod users;
 
@@ -31,9 +33,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout};
@@ -43,7 +43,6 @@ pub use crate::bridge::account::Unrecognised;
 use crate::bridge::audit::Audit;
 use crate::bridge::change::{Asker, Change, Task};
 use crate::bridge::figures::Door;
-use crate::bridge::groups::of_person;
 use crate::bridge::in_force::InForce;
 use crate::bridge::lock::Locks;
 use crate::bridge::pages::Sequences;
@@ -53,8 +52,7 @@ use crate::bridge::record::{Event, Record};
 use crate::mapping::Mapping;
 use crate::mapping::memory::Memory;
 use crate::scim::error::Error;
-use crate::scim::resource::{Meta, Resource};
-use crate::scim::schema::{ENTERPRISE_USER, GROUP_TYPE, ResourceType, USER_TYPE};
+use crate::scim::resource::Resource;
 use crate::scim::version::Conditions;
 use crate::store::groups::Group;
 use crate::store::{self, Store};
@@ -62,11 +60,7 @@ pub use crate::ziflow::calls::{Calls, Made, Outcome};
 use crate::ziflow::client::Invitation;
 use crate::ziflow::directory::Directory;
 use crate::ziflow::model::User;
-use crate::ziflow::rate_limit::RateLimit;
 use crate::ziflow::transport::{ApiKey, Call};
-
-/// RFC 3986 section 2.3: what needs no encoding gets none, so that the last segment of most locations is the id.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// `policy.on_delete`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -183,50 +177,6 @@ struct Seen {
 impl Seen {
     fn stored(&self) -> Option<Resource> {
         self.row.as_ref().map(|row| Resource::from_stored(row.resource.clone()))
-    }
-}
-
-/// How a part of the bridge is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Component {
-    pub name: &'static str,
-    pub state: Health,
-    pub detail: String,
-}
-
-/// Whether a part can do its work; unknown until it has been used. A part that has tripped waits for an operator, and
-/// the others go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    Fine,
-    Unknown,
-    /// What it has done is not what it should be by now.
-    Stale,
-    /// If it goes on like this, others will stop it.
-    AtRisk,
-    Tripped,
-    Failing,
-}
-
-impl Component {
-    fn fine(name: &'static str, detail: &str) -> Self {
-        Self { name, state: Health::Fine, detail: detail.to_owned() }
-    }
-
-    fn unknown(name: &'static str, detail: &str) -> Self {
-        Self { name, state: Health::Unknown, detail: detail.to_owned() }
-    }
-
-    fn stale(name: &'static str, detail: &str) -> Self {
-        Self { name, state: Health::Stale, detail: detail.to_owned() }
-    }
-
-    fn tripped(name: &'static str, detail: &str) -> Self {
-        Self { name, state: Health::Tripped, detail: detail.to_owned() }
-    }
-
-    fn failing(name: &'static str, detail: &str) -> Self {
-        Self { name, state: Health::Failing, detail: detail.to_owned() }
     }
 }
 
@@ -438,51 +388,6 @@ impl Bridge {
         timeout(within, self.store.ping()).await.is_ok()
     }
 
-    /// How the parts are that a request needs. None of it costs a call.
-    pub async fn health(&self) -> Vec<Component> {
-        let client = self.directory.client();
-        let store = self.store.ping().await.err().map(|error| error.to_string());
-        let key = match (client.key_refused(), client.key_proven()) {
-            (true, _) => Component::failing("key", "Ziflow refuses the API key"),
-            _ if let Some(reason) = self.foreign_account() => Component::failing("key", &reason),
-            (false, true) => Component::fine("key", "Ziflow takes the API key"),
-            (false, false) => Component::unknown("key", "Ziflow has not been asked yet"),
-        };
-        let upstream = match (client.trouble(), client.heard()) {
-            (Some(trouble), _) if client.holds_back() => Component::failing(
-                "upstream",
-                &format!("{trouble}; calls are held back, single ones try again"),
-            ),
-            (Some(trouble), _) => Component::failing("upstream", &trouble.to_string()),
-            (None, Some(ago)) => {
-                Component::fine("upstream", &format!("Ziflow last answered {} s ago", ago.as_secs()))
-            }
-            (None, None) => Component::unknown("upstream", "Ziflow has not been asked yet"),
-        };
-        let limiter = match client.limit().pause_left() {
-            Some(left) => {
-                Component::fine("limiter", &format!("Ziflow wants a pause of {} s", left.as_secs() + 1))
-            }
-            None => Component::fine("limiter", &limiter_at_work(client.limit())),
-        };
-        let mapping = self.in_force.load();
-        let in_force = format!("{}, version {}, since {}", mapping.file, mapping.digest, mapping.since);
-        let mut parts = vec![
-            store.map_or_else(|| Component::fine("store", ""), |error| Component::failing("store", &error)),
-            Component::fine("mapping", &in_force),
-            key,
-            upstream,
-            limiter,
-            self.brake_health().await,
-            self.grants_health().await,
-            self.audit.health(),
-        ];
-        if self.policy.dry_run {
-            parts.push(Component::fine("dry_run", "writes are told in the log and not sent"));
-        }
-        parts
-    }
-
     fn protection(&self, user: &User) -> Option<Protection> {
         let is_user = |email: &String| email.to_lowercase() == user.email.to_lowercase();
         if user.account_owner {
@@ -493,76 +398,12 @@ impl Bridge {
             self.policy.protected_emails.iter().any(is_user).then_some(Protection::Listed)
         }
     }
-
-    /// Where the person stands.
-    pub fn location(&self, id: &str) -> String {
-        self.location_of(&USER_TYPE, id)
-    }
-
-    /// Where a resource of this type stands.
-    pub fn location_of(&self, rt: &ResourceType, id: &str) -> String {
-        format!("{}{}/{}", self.base_url, rt.endpoint, utf8_percent_encode(id, SEGMENT))
-    }
-
-    /// The person as the client sees them.
-    fn representation(&self, seen: &Seen) -> Resource {
-        let meta = Meta {
-            id: seen.user.id.clone(),
-            location: self.location(&seen.user.id),
-            created: seen.row.as_ref().and_then(|row| row.created.clone()),
-            last_modified: seen.row.as_ref().map(|row| row.last_modified.clone()),
-            version: None,
-        };
-        let mut shown = seen.shown.clone().into_map();
-        if !seen.groups.is_empty() {
-            let groups = of_person(&seen.groups, |id| self.location_of(&GROUP_TYPE, id));
-            shown.insert("groups".to_owned(), Value::Array(groups));
-        }
-        let mut shown = Resource::from_stored(shown).representation(&USER_TYPE, &meta).into_map();
-        self.point_to_manager(&mut shown);
-        let version = version(&shown);
-        if let Some(meta) = shown.get_mut("meta").and_then(Value::as_object_mut) {
-            meta.insert("version".to_owned(), version.into());
-        }
-        Resource::from_stored(shown)
-    }
-
-    /// Entra sends a manager's id alone and reads an object; where the manager stands is the bridge's to say, unless
-    /// the client has said it.
-    fn point_to_manager(&self, shown: &mut Map<String, Value>) {
-        let enterprise = shown.get_mut(ENTERPRISE_USER.id).and_then(|extension| extension.get_mut("manager"));
-        let Some(manager) = enterprise.and_then(Value::as_object_mut) else { return };
-        let location = manager.get("value").and_then(Value::as_str).map(|id| self.location(id));
-        if let (Some(location), false) = (location, manager.contains_key("$ref")) {
-            manager.insert("$ref".to_owned(), location.into());
-        }
-    }
-}
-
-fn limiter_at_work(limit: &RateLimit) -> String {
-    let waiting = limit.waiting();
-    match limit.slowed_by() {
-        1 => format!("{waiting} waiting"),
-        divisor => format!("{waiting} waiting; the pace is 1/{divisor} since Ziflow asked to slow down"),
-    }
-}
-
-/// A weak entity tag that is another one exactly when the representation is.
-fn version(representation: &Map<String, Value>) -> String {
-    // A JSON object can always be written.
-    let text = serde_json::to_string(representation).unwrap_or_default();
-    format!("W/\"{:016x}\"", fingerprint(&text))
 }
 
 /// The beginning of a text's SHA-256.
 fn fingerprint(text: &str) -> u64 {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     u64::from_be_bytes(digest.as_ref().first_chunk().copied().unwrap_or_default())
-}
-
-/// The version in a representation.
-pub fn version_of(representation: &Resource) -> Option<&str> {
-    representation.as_map().get("meta")?.get("version")?.as_str()
 }
 
 /// How long ago a time written by `now` was.

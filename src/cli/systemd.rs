@@ -11,8 +11,9 @@ use sd_notify::NotifyState;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
+use crate::bridge::Bridge;
+use crate::bridge::health::{Component, Health};
 use crate::bridge::pulse::Pulse;
-use crate::bridge::{Bridge, Component, Health};
 use crate::cli::environment;
 use crate::server::auth::Door;
 use crate::server::reloads::Reloads;

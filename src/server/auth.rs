@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::bridge::Component;
+use crate::bridge::health::Component;
 use crate::scim::error::Error;
 use crate::server::callers::Callers;
 use crate::server::expiry;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, ServerName};
 use webpki::EndEntityCert;
 
-use crate::bridge::{Component, Health};
+use crate::bridge::health::{Component, Health};
 use crate::server::expiry::{Ends, Outlook, left};
 
 /// What to do about a certificate that ends.

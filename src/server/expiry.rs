@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::bridge::{Component, Health};
+use crate::bridge::health::{Component, Health};
 use crate::server::auth::Door;
 use crate::server::certificate::RENEW;
 use crate::server::tls::Tls;

@@ -14,7 +14,7 @@ use http::StatusCode;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::bridge::{Component, Health};
+use crate::bridge::health::{Component, Health};
 use crate::server::reply::Reply;
 use crate::server::route::{Kind, Operation};
 

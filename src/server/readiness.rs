@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::bridge::{Bridge, Component, Health};
+use crate::bridge::Bridge;
+use crate::bridge::health::{Component, Health};
 use crate::server::auth::Door;
 use crate::server::reloads::Reloads;
 use crate::server::tls::Tls;

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::bridge::version_of;
+use crate::bridge::representation::version_of;
 use crate::scim::error::Error;
 use crate::scim::query::Projection;
 use crate::scim::resource::Resource;

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use crate::bridge::Component;
+use crate::bridge::health::Component;
 use crate::server::certificate::Certificate;
 use crate::server::connection::{LINGER, read_to_end};
 use crate::server::seats::{Phase, Seat};

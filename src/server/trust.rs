@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::bridge::{Component, Health};
+use crate::bridge::health::{Component, Health};
 use crate::server::auth::Client;
 use crate::server::callers::Callers;
 use crate::server::clients::{Federation, Proof, Registration};
