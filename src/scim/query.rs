@@ -89,6 +89,12 @@ impl Query {
     }
 }
 
+/// Whether a filter stands behind the `?`, be it a wrong one.
+pub fn filters(raw: Option<&str>) -> bool {
+    let parameters = Parameters::decode(raw.unwrap_or_default());
+    parameters.is_ok_and(|parameters| !matches!(parameters.get("filter"), Ok(None)))
+}
+
 impl Projection {
     /// Reads `attributes` and `excludedAttributes` of any request (RFC 7644 section 3.9), and nothing else.
     pub fn parse(raw: Option<&str>, rt: &'static ResourceType, limits: &Limits) -> Result<Self, Error> {

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::scim::error::Error;
 use crate::scim::filter::Limits;
-use crate::scim::query::{Projection, Query};
+use crate::scim::query::{self, Projection, Query};
 use crate::scim::schema::{GROUP_TYPE, ResourceType, USER_TYPE};
 
 /// What there is an endpoint for.
@@ -151,11 +151,11 @@ pub fn route(
         _ => return Err(not_found(base)),
     };
     match (resource.as_str(), id) {
-        ("serviceproviderconfig", None) => get(method, Operation::ServiceProviderConfig),
-        ("resourcetypes", None) => get(method, Operation::ResourceTypes),
-        ("resourcetypes", Some(id)) => get(method, Operation::ResourceType(id)),
-        ("schemas", None) => get(method, Operation::Schemas),
-        ("schemas", Some(id)) => get(method, Operation::Schema(id)),
+        ("serviceproviderconfig", None) => discover(method, query, Operation::ServiceProviderConfig),
+        ("resourcetypes", None) => discover(method, query, Operation::ResourceTypes),
+        ("resourcetypes", Some(id)) => discover(method, query, Operation::ResourceType(id)),
+        ("schemas", None) => discover(method, query, Operation::Schemas),
+        ("schemas", Some(id)) => discover(method, query, Operation::Schema(id)),
         ("users", None) => all(Kind::User, method, query, limits),
         ("groups", None) => all(Kind::Group, method, query, limits),
         ("users", Some(id)) if id.eq_ignore_ascii_case(".search") => search(Some(Kind::User), method),
@@ -172,8 +172,13 @@ pub fn route(
     }
 }
 
-fn get(method: &Method, operation: Operation) -> Result<Operation, NoRoute> {
+/// What this service can do is told whole (RFC 7644 section 4): whoever filters must not take that for the filter's result.
+fn discover(method: &Method, query: Option<&str>, operation: Operation) -> Result<Operation, NoRoute> {
     match *method {
+        Method::GET | Method::HEAD if query::filters(query) => {
+            let detail = "this endpoint takes no filter (RFC 7644 section 4): ask without one";
+            Err(NoRoute::Error(Error::new(StatusCode::FORBIDDEN, detail)))
+        }
         Method::GET | Method::HEAD => Ok(operation),
         _ => Err(NoRoute::Method { allow: "GET, HEAD" }),
     }
@@ -273,6 +278,10 @@ mod tests {
             ("PUT", "/scim/v2/Users/1", "replace-user 1"),
             ("DELETE", "/scim/v2/Users/1", "delete-user 1"),
             ("GET", "/scim/v2/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", "schemas"),
+            ("GET", "/scim/v2/Schemas?count=1&attributes=%FF", "schemas"),
+            ("GET", "/scim/v2/Schemas?filter=name+eq+%22User%22", "403"),
+            ("GET", "/scim/v2/ResourceTypes/User?filter=x", "403"),
+            ("HEAD", "/scim/v2/ServiceProviderConfig?filter=x", "403"),
             ("DELETE", "/scim/v2/Users", "405 GET, HEAD, POST"),
             ("POST", "/scim/v2/Schemas", "405 GET, HEAD"),
             ("POST", "/scim/v2/bulk/", "bulk"),
