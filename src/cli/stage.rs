@@ -96,7 +96,7 @@ impl Stage {
         let failed_examples = settings.warnings.into_iter().filter(Report::is_of_example).collect();
         // Whoever else may speak to the real bridge has no business here, nor are their keys fetched.
         let callers = Callers::of_api_key(&settings.connection.api_key);
-        let door = Arc::new(Door::new(callers, settings.auth, settings.jwks));
+        let door = Arc::new(Door::new(callers, settings.auth, settings.jwks.clone()));
         // Only this process speaks to it, and in plain.
         let server = server::Settings { tls: None, networks: Networks::default(), ..settings.server };
         let forever = std::future::pending();

@@ -159,6 +159,7 @@ pub(super) fn keys() -> Vec<Key> {
         ("auth.entra.application_id", Text),
         ("auth.entra.issuer", Text),
         ("auth.entra.jwks_url", Text),
+        ("auth.jwks_proxy", Secret),
         ("auth.jwks_timeout_secs", Integer(1..=60)),
         ("auth.jwks_pause_secs", Integer(1..=3600)),
         ("auth.jwks_refresh_secs", Integer(1..=86_400)),

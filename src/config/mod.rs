@@ -34,6 +34,7 @@ pub use crate::config::report::Report;
 use crate::config::report::unreadable;
 pub use crate::config::secrets::read_api_key;
 use crate::server::callers::Callers;
+use crate::server::issuer_keys;
 use crate::server::listen::Listen;
 use crate::server::tls::Tls;
 use crate::store::Location;
@@ -59,7 +60,7 @@ pub struct Settings {
     pub callers: Callers,
     pub auth: server::auth::Settings,
     /// How the keys of those who sign tokens are fetched.
-    pub jwks: server::issuer_keys::Settings,
+    pub jwks: issuer_keys::Settings,
     pub connection: ziflow::transport::Settings,
     /// The file that the API key comes from, if it comes from one.
     pub api_key_file: Option<PathBuf>,
@@ -188,6 +189,7 @@ impl Loader {
         self.check_settings_file();
         let base_url = self.parsed("ziflow.base_url", ziflow::origin::check_base_url);
         let way = self.way();
+        let to_issuers = way.as_ref().ok().cloned().map(|way| self.way_to_issuers(&way)).transpose();
         let audit = self.audit();
         let mapping = self.mapping();
         let bridge: bridge::Settings = self.section("ziflow")?;
@@ -205,7 +207,7 @@ impl Loader {
             tls_files,
             admin: admin?,
             auth: self.section("auth")?,
-            jwks: self.section("auth")?,
+            jwks: issuer_keys::Settings { way: to_issuers?.unwrap_or_default(), ..self.section("auth")? },
             callers: callers.unwrap_or_else(|| Callers::of_api_key(&api_key)),
             connection: ziflow::transport::Settings { api_key, way, ..self.section("ziflow")? },
             api_key_file: self.api_key_file(),

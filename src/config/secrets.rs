@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::config::file;
 use crate::config::layer::{Layer, variable_name};
 use crate::config::{Loader, Report, Reported};
+use crate::server::issuer_keys;
 use crate::store::Location;
 use crate::yaml::{Problem, Severity, looks_like_secret};
 use crate::ziflow::origin::{self, Proxy, Trust, Way};
@@ -25,7 +26,9 @@ const CA_FILE: &str = "ziflow.ca_file";
 const CA_HINT: &str =
     "it must hold the certificates of the authorities that sign for Ziflow, one after the other";
 const PROXY: &str = "ziflow.proxy";
-const PROXY_FILE: &str = "ziflow.proxy_file";
+const ISSUERS_PROXY: &str = "auth.jwks_proxy";
+/// What the latter says where no proxy is wanted.
+const DIRECT: &str = "direct";
 
 impl Loader {
     /// The key with which the bridge speaks to Ziflow.
@@ -51,25 +54,42 @@ impl Loader {
             None => Ok(Trust::System),
         });
         let trust = trust.map_err(|wrong| self.wrong_at(CA_FILE, wrong));
-        let (setting, proxy) = match (self.effective(PROXY), self.effective(PROXY_FILE)) {
-            (Some(_), Some(_)) => {
-                (PROXY_FILE, wrong("`proxy` and `proxy_file` are both given", "keep one of them"))
-            }
-            (Some(proxy), None) => (PROXY, Ok(Some(proxy))),
-            (None, Some(name)) => (PROXY_FILE, self.secret_file(PROXY_FILE, &name).map(Some)),
-            (None, None) => (PROXY, Ok(None)),
-        };
-        let parse = |text: String| Proxy::parse(&text).map_err(|message| (message, String::new()));
-        let proxy = proxy.and_then(|text| text.map(parse).transpose());
-        let proxy = proxy.map_err(|wrong| self.wrong_at(setting, wrong));
+        let given = self.secret(PROXY);
+        let setting = given.as_ref().map_or(PROXY, |(setting, _)| setting.as_str()).to_owned();
+        let proxy = given.map(|(setting, text)| self.proxy(&setting, text)).transpose();
         let way = Way { trust: trust?, proxy: proxy? };
         let base_url = self.text("ziflow.base_url").unwrap_or_default();
         if way.proxy.is_some() && origin::is_plain(&base_url) {
             let hint = "leave the proxy out: `ziflow.base_url` is this very machine";
             let message = "through a proxy, plain http would show it the API key".to_owned();
-            return Err(self.wrong_at(setting, (message, hint.to_owned())));
+            return Err(self.wrong_at(&setting, (message, hint.to_owned())));
         }
         Ok(way)
+    }
+
+    /// The way to the keys of issuers: that to Ziflow, unless the settings say otherwise. Whoever may sign for Ziflow may
+    /// sign here as well, beside those whom this machine trusts: they could take the API key, and nothing more is to be had.
+    pub(super) fn way_to_issuers(&mut self, ziflow: &Way) -> Result<issuer_keys::Way, Reported> {
+        let certificates = match &ziflow.trust {
+            Trust::System => Vec::new(),
+            Trust::Only(certificates) => certificates.clone(),
+        };
+        let (setting, proxy) = match self.secret(ISSUERS_PROXY) {
+            None => (PROXY.to_owned(), ziflow.proxy.clone()),
+            Some((setting, Ok(text))) if text == DIRECT => (setting, None),
+            Some((setting, text)) => {
+                let proxy = self.proxy(&setting, text)?;
+                (setting, Some(proxy))
+            }
+        };
+        let proxy = proxy.as_ref().map(Proxy::tunnel).transpose();
+        let proxy = proxy.map_err(|message| self.wrong_at(&setting, (message, String::new())))?;
+        Ok(issuer_keys::Way { proxy, certificates })
+    }
+
+    fn proxy(&mut self, setting: &str, text: Result<String, Wrong>) -> Result<Proxy, Reported> {
+        let parse = |text: String| Proxy::parse(&text).map_err(|message| (message, String::new()));
+        text.and_then(parse).map_err(|wrong| self.wrong_at(setting, wrong))
     }
 
     /// The text of a file that decides whom to believe, if one is named: only its owner may change it.
@@ -100,7 +120,9 @@ impl Loader {
         };
         match key {
             CA_FILE => text(CA_FILE),
-            PROXY => self.effective(PROXY).map(Value::from).or_else(|| text(PROXY_FILE)),
+            PROXY | ISSUERS_PROXY => {
+                self.effective(key).map(Value::from).or_else(|| text(&format!("{key}_file")))
+            }
             _ => self.value(key),
         }
     }
@@ -259,13 +281,17 @@ pub(super) fn is_graphic(text: &str) -> bool {
 /// The first key of a settings file that holds a secret itself.
 fn inline_secret(file: &Layer) -> Option<&'static str> {
     let tokens = file.values.get("auth.tokens").and_then(|(tokens, _)| tokens.as_array());
-    let proxy = file.values.get(PROXY).and_then(|(proxy, _)| proxy.as_str());
+    let holds_password = |key: &str| {
+        file.values.get(key).and_then(|(proxy, _)| proxy.as_str()).is_some_and(|url| url.contains('@'))
+    };
     if file.values.contains_key(KEY) {
         Some("api_key")
     } else if file.values.contains_key("admin.token") {
         Some("admin.token")
-    } else if proxy.is_some_and(|proxy| proxy.contains('@')) {
+    } else if holds_password(PROXY) {
         Some("proxy")
+    } else if holds_password(ISSUERS_PROXY) {
+        Some("jwks_proxy")
     } else if file.values.contains_key("auth.signing_key") {
         Some("signing_key")
     } else {

@@ -121,7 +121,7 @@ impl Door {
     /// Where keys of others are needed, they are fetched from now on, by tasks of the runtime.
     pub fn new(callers: Callers, settings: Settings, jwks: issuer_keys::Settings) -> Self {
         Self {
-            trust: ArcSwap::from_pointee(Trust::new(callers, jwks, None)),
+            trust: ArcSwap::from_pointee(Trust::new(callers, &jwks, None)),
             jwks,
             most_failures: settings.max_failures_per_minute.into(),
             failures: Mutex::default(),
@@ -144,7 +144,7 @@ impl Door {
     pub fn put(&self, callers: Callers) -> Vec<String> {
         let before = self.trust.load_full();
         let different = before.callers.difference(&callers);
-        self.trust.store(Arc::new(Trust::new(callers, self.jwks, Some(&before))));
+        self.trust.store(Arc::new(Trust::new(callers, &self.jwks, Some(&before))));
         lock(&self.told).clear();
         different
     }
@@ -304,7 +304,9 @@ mod tests {
 
     /// `old` and `new` are good, `over` has expired, `looks` may only read.
     fn door(max_failures_per_minute: u32) -> Door {
-        let jwks = issuer_keys::Settings { jwks_timeout_secs: 1, jwks_pause_secs: 1, jwks_refresh_secs: 1 };
+        let way = issuer_keys::Way::default();
+        let jwks =
+            issuer_keys::Settings { jwks_timeout_secs: 1, jwks_pause_secs: 1, jwks_refresh_secs: 1, way };
         let mut tokens = Tokens::default();
         for (name, token, expires, read_only) in [
             ("old", "one", None, false),

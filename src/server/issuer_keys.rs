@@ -2,13 +2,14 @@
 //! names one that is not known, though never sooner after the last time than a pause: whoever invents names of keys makes
 //! the bridge ask no more often.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::Url;
 use reqwest::redirect::Policy;
+use reqwest::{Certificate, Url};
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -22,7 +23,7 @@ use crate::server::jwt::PublicKey;
 const MAX_BYTES: usize = 1 << 19;
 
 /// `auth.jwks_*` of the settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
     /// For one fetch, from the connection to the last byte.
     pub jwks_timeout_secs: u64,
@@ -30,6 +31,24 @@ pub struct Settings {
     pub jwks_pause_secs: u64,
     /// So often the keys are looked at without a reason: one that its issuer has withdrawn is good for no longer.
     pub jwks_refresh_secs: u64,
+    #[serde(skip)]
+    pub way: Way,
+}
+
+/// The way to issuers that are not on this very machine.
+#[derive(Clone, Default)]
+pub struct Way {
+    /// It is asked for a tunnel, so it sees whose keys are fetched and can change nothing about them.
+    pub proxy: Option<reqwest::Proxy>,
+    /// Whose signature counts beside those whom this machine trusts.
+    pub certificates: Vec<Certificate>,
+}
+
+impl fmt::Debug for Way {
+    /// A password may stand in the address of the proxy.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Way").field("has_proxy", &self.proxy.is_some()).finish_non_exhaustive()
+    }
 }
 
 /// The keys at one address. When it goes away, nothing is fetched any more.
@@ -120,7 +139,7 @@ fn address(text: &str) -> Result<Url, String> {
     }
 }
 
-fn client(url: &Url, patience: Duration) -> Result<reqwest::Client, String> {
+fn client(url: &Url, patience: Duration, way: &Way) -> Result<reqwest::Client, String> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("ziflow-scim-bridge/", env!("CARGO_PKG_VERSION")))
         // Whoever could redirect this would decide who gets in.
@@ -129,7 +148,8 @@ fn client(url: &Url, patience: Duration) -> Result<reqwest::Client, String> {
         .no_proxy()
         .timeout(patience);
     let builder = if url.scheme() == "https" {
-        builder.https_only(true)
+        let builder = builder.https_only(true).tls_certs_merge(way.certificates.clone());
+        way.proxy.clone().into_iter().fold(builder, reqwest::ClientBuilder::proxy)
     } else {
         // Plain http never leaves this machine, so a machine without CA certificates will do.
         builder.tls_certs_only([])
@@ -139,12 +159,12 @@ fn client(url: &Url, patience: Duration) -> Result<reqwest::Client, String> {
 
 impl IssuerKeys {
     /// Begins to fetch at once, in the background.
-    pub(super) fn begin(url: &str, settings: Settings) -> Self {
+    pub(super) fn begin(url: &str, settings: &Settings) -> Self {
         let patience = Duration::from_secs(settings.jwks_timeout_secs);
         let (ended, _) = watch::channel(0);
         let shared = Arc::new(Shared {
             url: url.to_owned(),
-            source: address(url).and_then(|url| Ok((url.clone(), client(&url, patience)?))),
+            source: address(url).and_then(|url| Ok((url.clone(), client(&url, patience, &settings.way)?))),
             patience,
             pause: Duration::from_secs(settings.jwks_pause_secs),
             refresh: Duration::from_secs(settings.jwks_refresh_secs),

@@ -54,7 +54,7 @@ pub(super) enum Imposter {
 
 impl Trust {
     /// Keys that `before` has fetched already are kept: their issuer may be out of reach just now.
-    pub(super) fn new(callers: Callers, settings: Settings, before: Option<&Self>) -> Self {
+    pub(super) fn new(callers: Callers, settings: &Settings, before: Option<&Self>) -> Self {
         let mut keys: Vec<Arc<IssuerKeys>> = Vec::new();
         let mut keys_at = |url: &str| {
             let known = keys.iter().chain(before.iter().flat_map(|before| &before.keys));

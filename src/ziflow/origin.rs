@@ -57,6 +57,11 @@ impl Proxy {
         host_of(&self.0)
     }
 
+    /// As what asks over HTTPS takes it.
+    pub fn tunnel(&self) -> Result<reqwest::Proxy, String> {
+        reqwest::Proxy::https(self.0.clone()).map_err(|_error| format!("the proxy {self} cannot be used"))
+    }
+
     /// The password in it.
     pub fn password(&self) -> Option<&str> {
         self.0.password()
@@ -132,8 +137,7 @@ pub(super) fn client(base: &Url, settings: &Settings) -> Result<reqwest::Client,
             Trust::System => builder,
             Trust::Only(certificates) => builder.tls_certs_only(certificates.clone()),
         };
-        let proxy = settings.way.proxy.as_ref().map(|proxy| reqwest::Proxy::https(proxy.0.clone()));
-        let proxy = proxy.transpose().map_err(|_error| "ziflow.proxy cannot be used".to_owned())?;
+        let proxy = settings.way.proxy.as_ref().map(Proxy::tunnel).transpose()?;
         proxy.into_iter().fold(builder.https_only(true), reqwest::ClientBuilder::proxy)
     } else {
         // Plain http never leaves this machine: a machine without CA certificates will do, and no resolver is asked

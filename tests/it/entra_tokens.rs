@@ -10,12 +10,12 @@ use ziflow_scim_bridge::simulator::Simulator;
 use crate::harness::{Answer, Bridge, Folder, command, person, ziflow};
 use crate::issuer::{Issuer, Mood, Signer, encoded, in_secs};
 
-const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+pub const TENANT: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
 const KEYS_FAIL: &str = "the issuer's keys cannot be fetched: those that are known stay good, and it is tried again \
                          (auth.jwks_pause_secs)";
 
 /// What Entra puts into a token for its provisioning service.
-fn claims() -> Value {
+pub fn claims() -> Value {
     json!({
         "aud": "8adf8e6e-67b2-4cf2-a259-e3dc5476c621", "iss": format!("https://sts.windows.net/{TENANT}/"),
         "iat": in_secs(-10), "nbf": in_secs(-10), "exp": in_secs(3600), "aio": "x", "appidacr": "2",
@@ -46,7 +46,7 @@ async fn bridge(ziflow: &Simulator, issuer: &Issuer, variables: &[(&str, &str)])
     Bridge::with(ziflow, &all).await
 }
 
-async fn list(bridge: &Bridge, token: &str) -> Answer {
+pub async fn list(bridge: &Bridge, token: &str) -> Answer {
     bridge.ask_as(Some(token), "GET /Users", None).await
 }
 

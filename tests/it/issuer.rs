@@ -1,5 +1,6 @@
 //! Somebody who signs tokens, and the address at which the keys are published.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -92,6 +93,10 @@ impl Issuer {
             }
         });
         issuer
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("http://").trim_end_matches("/keys").parse().unwrap()
     }
 
     pub fn turns(&self, mood: Mood) {
