@@ -215,6 +215,7 @@ impl Checker<'_> {
     }
 
     fn plain(&self, kind: Kind, value: Value) -> Result<Value, Error> {
+        let came = shape(&value);
         let checked = match (kind, value) {
             (Kind::Boolean, Value::Bool(flag)) => Some(Value::Bool(flag)),
             (Kind::Boolean, Value::String(text)) => compare::boolean(&text).map(Value::Bool),
@@ -225,7 +226,10 @@ impl Checker<'_> {
             (Kind::String | Kind::Binary | Kind::Reference, Value::String(text)) => Some(Value::String(text)),
             _ => None,
         };
-        checked.ok_or_else(|| self.refuse(&format!("must be {}", kind_name(kind))))
+        checked.ok_or_else(|| {
+            let remedy = if kind == Kind::Boolean { ": send true or false" } else { "" };
+            self.refuse(&format!("must be {}, and {came} came{remedy}", kind_name(kind)))
+        })
     }
 
     /// RFC 7643 section 2.4.
@@ -246,6 +250,18 @@ impl Checker<'_> {
     /// The value itself is left out of the text: it is personal data.
     fn refuse(&self, why: &str) -> Error {
         Error::invalid_value(format!("{} {why}", self.at))
+    }
+}
+
+/// For error texts: what a client has sent, without the value itself.
+fn shape(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "another text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 
@@ -390,16 +406,28 @@ mod tests {
         let syntax = |detail: &str| Error::invalid_syntax(detail);
         let table = [
             (json!([]), syntax("the body must be a JSON object that describes a User")),
-            (json!({"active": "yes"}), invalid("active must be a boolean")),
-            (json!({"title": true}), invalid("title must be a text")),
+            (
+                json!({"active": "yes"}),
+                invalid("active must be a boolean, and another text came: send true or false"),
+            ),
+            (json!({"title": true}), invalid("title must be a text, and a boolean came")),
             (json!({"title": ["a", "b"]}), invalid("title takes one value, not a list of several: send one")),
-            (json!({"emails": [{"value": {"a": "b"}}]}), invalid("emails.value must be a text")),
-            (json!({"emails": [{"primary": 1}]}), invalid("emails.primary must be a boolean")),
+            (
+                json!({"emails": [{"value": {"a": "b"}}]}),
+                invalid("emails.value must be a text, and an object came"),
+            ),
+            (
+                json!({"emails": [{"primary": 1}]}),
+                invalid("emails.primary must be a boolean, and a number came: send true or false"),
+            ),
             (
                 json!({"addresses": "x"}),
                 invalid("addresses is complex: send an object with its sub-attributes"),
             ),
-            (json!({"photos": [{"value": 7}]}), invalid("photos.value must be a reference")),
+            (
+                json!({"photos": [{"value": 7}]}),
+                invalid("photos.value must be a reference, and a number came"),
+            ),
             (
                 json!({"emails": [{"value": "a", "primary": true}, {"value": "b", "primary": "True"}]}),
                 invalid("emails has more than one value marked primary: mark one at most"),
