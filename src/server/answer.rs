@@ -113,7 +113,7 @@ impl Server {
         if !may_come {
             // The border has told it.
             pending.line.is_quiet = true;
-            let done = Done::failed(&not_let_in(), Calls::default(), &request_id);
+            let done = turned_away(head.uri.path(), &request_id);
             return self.finished(&pending.line, done).into_response(&request_id);
         }
         let limit = Duration::from_secs(self.settings.limits.request_timeout_secs);
@@ -323,9 +323,13 @@ fn found(resource: Option<Value>, what: &str) -> Result<Reply, Error> {
     resource.map(Reply::ok).ok_or_else(|| Error::not_found(format!("there is no such {what}")))
 }
 
-/// Nothing of the request has been looked at but from whom it comes.
-fn not_let_in() -> Error {
-    Error::new(StatusCode::FORBIDDEN, "requests from this network are not let in")
+/// Nothing of the request has been looked at but from whom it comes and, for the answer's words, where it goes.
+fn turned_away(path: &str, request_id: &RequestId) -> Done {
+    const DETAIL: &str = "requests from this network are not let in";
+    if oauth::is_endpoint(path) {
+        return oauth::Failure::turned_away(DETAIL).into_done();
+    }
+    Done::failed(&Error::new(StatusCode::FORBIDDEN, DETAIL), Calls::default(), request_id)
 }
 
 fn out_of_time() -> Error {

@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use crate::bridge::Calls;
+use crate::server::log::Done;
 use crate::server::reply::Reply;
 
 /// For so long a token is good: Entra takes what is good for one hour to six.
@@ -201,6 +203,11 @@ impl Failure {
         Self { status: StatusCode::UNAUTHORIZED, ..Self::new("invalid_client", description) }
     }
 
+    /// Whoever the client is, they may not ask from where they are.
+    pub(super) fn turned_away(description: &str) -> Self {
+        Self { status: StatusCode::FORBIDDEN, ..Self::new("unauthorized_client", description) }
+    }
+
     pub(super) fn unavailable(description: &str) -> Self {
         let failure = Self::new("temporarily_unavailable", description);
         Self { status: StatusCode::SERVICE_UNAVAILABLE, ..failure }.after(Duration::from_secs(30))
@@ -229,6 +236,12 @@ impl Failure {
 
     pub(super) fn reason(&self) -> String {
         self.reason.clone().unwrap_or_else(|| format!("{}: {}", self.error, self.description))
+    }
+
+    /// With its reason for the log.
+    pub(super) fn into_done(self) -> Done {
+        let reason = Some(self.reason());
+        Done { reply: self.into_reply(), calls: Calls::default(), reason }
     }
 
     pub(super) fn into_reply(self) -> Reply {

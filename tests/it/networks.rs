@@ -31,6 +31,11 @@ fn request(token: &str, headers: &[&str]) -> String {
 
 /// The head of the answer to one more request on this connection; empty if it was closed without one.
 async fn head(stream: &mut TcpStream, text: &str) -> String {
+    answer(stream, text).await.0
+}
+
+/// The same with its body.
+async fn answer(stream: &mut TcpStream, text: &str) -> (String, String) {
     let mut heard = Vec::new();
     // What was closed at once may refuse to be written to.
     let _written = stream.write_all(text.as_bytes()).await;
@@ -42,13 +47,13 @@ async fn head(stream: &mut TcpStream, text: &str) -> String {
         let text = String::from_utf8_lossy(&heard);
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             if read == 0 {
-                return text.into_owned();
+                return (text.into_owned(), String::new());
             }
             continue;
         };
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
         if body.len() >= length.parse().unwrap() {
-            return head.to_owned();
+            return (head.to_owned(), body.to_owned());
         }
     }
 }
@@ -127,6 +132,18 @@ async fn only_those_networks_are_let_in() {
     let mut stream = from(PROXY, &bridge).await;
     let refused = head(&mut stream, &request("guess", &[])).await;
     assert!(status(&refused) == 403 && refused.contains("application/scim+json"), "{refused}");
+    // And at `/oauth2/token` in those of RFC 6749.
+    let (grant, form) = ("grant_type=client_credentials", "application/x-www-form-urlencoded");
+    let token = format!(
+        "POST /oauth2/token HTTP/1.1\r\nHost: b\r\nContent-Type: {form}\r\nContent-Length: {}\r\n\r\n{grant}",
+        grant.len()
+    );
+    let mut stream = from(PROXY, &bridge).await;
+    let (told, body) = answer(&mut stream, &token).await;
+    assert!(status(&told) == 403 && told.contains("application/json;charset=UTF-8"), "{told}");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["error"], "unauthorized_client");
+    assert!(body["error_description"].as_str().unwrap().contains("this network"), "{body}");
     let log = bridge.stop().await;
     let told = about(&log, "somebody is not let in");
     let mut sources: Vec<_> = told.iter().map(|line| line["source"].as_str().unwrap()).collect();
