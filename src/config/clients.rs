@@ -42,6 +42,7 @@ impl Loader {
         let tokens = self.tokens(api_key, others);
         let names = tokens.iter().flat_map(Tokens::iter).map(|token| token.name.clone()).collect::<Vec<_>>();
         self.check_names(&names, &clients);
+        self.check_secrets(tokens.as_ref(), &clients);
         let given = self.value(CLIENTS).and_then(|value| Some(!value.as_array()?.is_empty())) == Some(true);
         let clients = self.signed(clients, given);
         (tokens.is_some() || entra.is_some() || given).then(|| Callers {
@@ -89,9 +90,11 @@ impl Loader {
             "let few people make applications in Entra; better use auth.clients, with an issuer in place of a secret, or \
              auth.tokens",
         );
+        let audience = self.text(&key("audience"))?;
+        self.check_audience(&key("audience"), &audience);
         Some(entra_token::Settings {
             issuer: self.text(&key("issuer")).unwrap_or_else(|| entra_token::Settings::issuer(&tenant_id)),
-            audience: self.text(&key("audience"))?,
+            audience,
             application_id: self.text(&key("application_id"))?,
             jwks_url,
             tenant_id,
@@ -157,13 +160,45 @@ impl Loader {
             return None;
         }
         let tenant_id = of_entra.map(|(tenant_id, _)| tenant_id);
-        Some(Federation {
-            issuer,
-            audience: text("audience")?,
-            subject: text("subject")?,
-            tenant_id,
-            jwks_url,
-        })
+        let audience = text("audience")?;
+        if tenant_id.is_some() {
+            self.check_audience(&format!("{place}.audience"), &audience);
+        }
+        Some(Federation { issuer, audience, subject: text("subject")?, tenant_id, jwks_url })
+    }
+
+    /// What is copied from Entra's screen may be a scope, with something at its end that no token of Entra's has. Other
+    /// issuers may call theirs as they like.
+    fn check_audience(&mut self, setting: &str, audience: &str) {
+        let Some(in_tokens) = audience.strip_suffix("/.default") else { return };
+        let message = format!(
+            "`{audience}` is how Entra's screen writes the audience; its tokens have it without `/.default`, so none \
+             of them would be accepted"
+        );
+        let hint = format!("write `{in_tokens}`; the log says of each refused token which audience it has");
+        self.report(Severity::Warning, setting, &message, &hint);
+    }
+
+    /// A secret for two purposes: where it is taken away, it goes on opening the other door.
+    fn check_secrets(&mut self, tokens: Option<&Tokens>, clients: &[Registration]) {
+        for (index, client) in clients.iter().enumerate() {
+            let Proof::Secrets(secrets) = &client.proof else { continue };
+            let of_token =
+                tokens.into_iter().flat_map(Tokens::iter).find(|token| secrets.contains(&token.digest));
+            let other = clients.iter().take(index).find(|other| match &other.proof {
+                Proof::Secrets(others) => others.iter().any(|secret| secrets.contains(secret)),
+                Proof::Federation(_) => false,
+            });
+            let of_token = of_token.map(|token| format!("the token `{}` of auth.tokens", token.name));
+            let of_client = other.map(|other| format!("a secret of `{}`", other.id));
+            for whose in of_token.into_iter().chain(of_client) {
+                let message = format!(
+                    "a secret of `{}` is {whose} as well: taken away in one place, it stays good in the other",
+                    client.id
+                );
+                self.report(Severity::Warning, &format!("{CLIENTS}[{index}].secrets"), &message, NEW_SECRET);
+            }
+        }
     }
 
     /// The log tells everybody apart by name alone.

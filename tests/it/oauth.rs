@@ -512,6 +512,27 @@ fn check_tells_what_cannot_be_a_client() {
         (client("a", &[]), key, "one secret or 2 are expected, found 0", 78),
         (client("a", &["one", "one"]), key, "both secrets are the same", 78),
         (client("a", &["k"]), key, "the secret is the Ziflow API key", 0),
+        (
+            one.clone(),
+            "signing_key_file: signing-key\n  tokens: [{name: t, token: one}]",
+            "a secret of `a` is the token `t` of auth.tokens as well",
+            0,
+        ),
+        (
+            format!("{}, {}", client("a", &["one", "two"]), client("b", &["two"])),
+            key,
+            "a secret of `b` is a secret of `a` as well",
+            0,
+        ),
+        (format!("{{id: a, {entra}, audience: 'api://x/.default', subject: y}}"), key, "write `api://x`", 0),
+        (
+            "{id: a, issuer: 'https://x.example/', audience: 'api://x/.default', subject: y, \
+             jwks_url: 'https://x.example/'}"
+                .to_owned(),
+            key,
+            "are fine",
+            0,
+        ),
         (empty, key, "the digest of an empty text", 78),
         ("{id: a, secrets: [plain-secret]}".to_owned(), key, "64 hexadecimal digits", 78),
         ("{id: a}".to_owned(), key, "found neither", 78),
@@ -551,6 +572,7 @@ fn check_tells_what_cannot_be_a_client() {
     ] {
         let (said, found) = check(&format!("clients: [{clients}]\n  {further}"));
         assert!(found == Some(code) && said.contains(told), "{clients}, {further}: `{told}` not in: {said}");
+        assert!(told != "are fine" || !said.contains("warning"), "{clients}: {said}");
         assert!(!said.contains(KEY), "{said}");
     }
 }
