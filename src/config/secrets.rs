@@ -232,6 +232,10 @@ impl Loader {
             }
             Access::None => {}
         }
+        if group_may_change(&path) {
+            let message = format!("everybody in the group of `{shown}` can change it");
+            self.report(Severity::Warning, setting, &message, &format!("chmod g-w {shown}"));
+        }
         Ok(secret.to_owned())
     }
 }
@@ -315,6 +319,11 @@ impl Access {
             _ => Self::None,
         }
     }
+}
+
+/// The group may read a secret, which is how the service does; nothing needs it to write.
+pub(super) fn group_may_change(path: &Path) -> bool {
+    mode_of(path).is_some_and(|mode| mode & 0o020 != 0)
 }
 
 /// None for what is no file, or not to be seen.

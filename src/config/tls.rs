@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::bridge::in_force::digest;
-use crate::config::secrets::{Access, on_file};
+use crate::config::secrets::{Access, group_may_change, on_file};
 use crate::config::{Loader, Report, Reported, file};
 use crate::server::certificate::RENEW;
 use crate::server::tls::{Identity, Part, Unusable};
@@ -62,7 +62,7 @@ impl Files {
                 return Err(wrong.into_iter().flatten().collect());
             }
         };
-        let mut reports: Vec<_> = self.exposed().into_iter().collect();
+        let mut reports = self.exposed();
         match Identity::from_pem(&certificate, &key) {
             Ok(identity) if !reports.iter().any(Report::is_error) => {
                 reports.extend(self.doubts(&identity));
@@ -107,9 +107,13 @@ impl Files {
     }
 
     /// Whether others than the service may use the key.
-    fn exposed(&self) -> Option<Report> {
+    fn exposed(&self) -> Vec<Report> {
         let shown = self.key.display();
-        match Access::of(&self.key) {
+        let by_group = group_may_change(&self.key).then(|| {
+            let message = format!("everybody in the group of `{shown}` can change it");
+            on_file(Severity::Warning, &self.key, &message, "g-w")
+        });
+        let by_everybody = match Access::of(&self.key) {
             Access::Write => {
                 let message = format!("everybody on this machine can change `{shown}`");
                 Some(on_file(Severity::Error, &self.key, &message, "o-rw"))
@@ -119,7 +123,8 @@ impl Files {
                 Some(on_file(Severity::Warning, &self.key, &message, "o-r"))
             }
             Access::None => None,
-        }
+        };
+        by_everybody.into_iter().chain(by_group).collect()
     }
 
     fn unreadable(&self, part: Part, error: &io::Error) -> Report {
