@@ -14,7 +14,9 @@ use crate::bridge::record::Event;
 use crate::cli::entra::Entra;
 use crate::cli::explanation::Explanation;
 use crate::cli::props;
-use crate::cli::request::{EXAMPLE_ID, Known, Request};
+use crate::cli::provisioned::{Explained, Told};
+use crate::cli::provisioning_log::{Entry, Log, Reading, Sent};
+use crate::cli::request::{EXAMPLE_ID, Known, Request, encoded};
 use crate::cli::stage::{Stage, Trouble};
 use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, mapping_variable, say, show, sockets};
 use crate::telemetry::{self, Captured};
@@ -26,17 +28,21 @@ Examples:
       Ziflow's calls, the answer
   ziflow-scim-bridge explain patch.http --user person.json
       A change of somebody whom Ziflow has
+  ziflow-scim-bridge explain ProvisioningLogs.json
+      What Entra's provisioning log shows, entry by entry: its download as JSON,
+      or the lines of its tab Modified properties
   ziflow-scim-bridge explain request.json --mapping ./mapping.yaml
       The same by a mapping that is not in force yet";
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(super) struct Explain {
-    /// The request: a SCIM body in JSON, or an HTTP request such as `PATCH /Users/{id}` with its body; `-` reads
-    /// standard input
+    /// The request: a SCIM body in JSON, an HTTP request such as `PATCH /Users/{id}` with its body, or entries of Entra's
+    /// provisioning log; `-` reads standard input
     #[arg(value_name = "REQUEST")]
     request: PathBuf,
-    /// The person whom Ziflow has: as Ziflow's API shows them, or a SCIM user as Entra last wrote them (JSON)
+    /// The person whom Ziflow has: as Ziflow's API shows them, or a SCIM user as Entra last wrote them (JSON); without one,
+    /// an entry of the provisioning log finds whom it shows
     #[arg(long, value_name = "FILE")]
     user: Option<PathBuf>,
     /// The group that is there: a SCIM group as Entra last wrote it (JSON); without one, a request about a group finds
@@ -57,10 +63,10 @@ impl Explain {
     pub(super) async fn run(&self) -> ExitCode {
         let log = telemetry::capture();
         match self.explain(&log).await {
-            Ok(explanation) => {
+            Ok(explained) => {
                 match self.format {
-                    Format::Json => say(&explanation.to_json().to_string()),
-                    Format::Text => say(&explanation.to_string()),
+                    Format::Json => say(&explained.to_json().to_string()),
+                    Format::Text => say(&explained.to_string()),
                 }
                 ExitCode::SUCCESS
             }
@@ -72,18 +78,24 @@ impl Explain {
         }
     }
 
-    async fn explain(&self, log: &Captured) -> Result<Explanation, Trouble> {
+    async fn explain(&self, log: &Captured) -> Result<Explained, Trouble> {
         let read_object = |path: &Path, argument| json_object(&read(path)?, argument);
         let question = Question {
             request: read(&self.request)?,
             user: self.user.as_deref().map(|path| read_object(path, "--user")).transpose()?,
             group: self.group.as_deref().map(|path| read_object(path, "--group")).transpose()?,
         };
+        let explained = question.answered(async || self.stage().await, log).await?;
+        Ok(explained)
+    }
+
+    async fn stage(&self) -> Result<Stage, Trouble> {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = sockets::bind(loopback, "explain").await?;
-        let stage = Stage::set_up(listener, self.config.path().as_deref(), self.variables()).await?;
+        let stage =
+            Box::pin(Stage::set_up(listener, self.config.path().as_deref(), self.variables())).await?;
         show(&stage.failed_examples);
-        Ok(question.answered_on(&stage, log).await?)
+        Ok(stage)
     }
 
     /// Settings for a single request: nothing is remembered from one before it, and nothing has to wait.
@@ -111,16 +123,100 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) async fn answered_on(self, stage: &Stage, log: &Captured) -> Result<Explanation, String> {
+    /// The answer; each entry of a provisioning log on a stage of its own.
+    pub(super) async fn answered<E: From<String>>(
+        self,
+        stage: impl AsyncFn() -> Result<Stage, E>,
+        log: &Captured,
+    ) -> Result<Explained, E> {
+        let Some(read) = Log::read(&self.request) else {
+            let explanation = Box::pin(self.answered_on(&stage().await?, log)).await?;
+            return Ok(Explained::Request(Box::new(explanation)));
+        };
+        let Log { entries, further } = read?;
+        let mut told = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let mut reading = entry.reading(self.group.is_some());
+            if reading.before.is_some() && !self.gives(&entry) {
+                reading.open.insert(0, MADE_UP.to_owned());
+            }
+            let outcome = match &reading.sent {
+                Sent::Nothing(_) => None,
+                _ => Some(Box::pin(self.tried(&entry, &reading, &stage().await?, log)).await.map(Box::new)),
+            };
+            told.push(Told { entry, reading, outcome });
+        }
+        Ok(Explained::Log { told, further })
+    }
+
+    /// Whether whoever an entry is about was given beside it.
+    fn gives(&self, entry: &Entry) -> bool {
+        if entry.is_about_a_group(self.group.is_some()) { self.group.is_some() } else { self.user.is_some() }
+    }
+
+    async fn answered_on(self, stage: &Stage, log: &Captured) -> Result<Explanation, String> {
         let Self { request: text, user, group } = self;
         let entra = Entra::new(stage.ziflow.key())?;
         let person = match user {
             Some(user) => Some(props::person(stage, &entra, user).await?),
             None => None,
         };
-        let group_id = group.as_ref().map(|group| props::id_of(group).unwrap_or(EXAMPLE_ID).to_owned());
+        let group_id = group.as_ref().map(id_of_group);
         let known = Known { person: person.as_deref(), group: group_id.as_deref() };
         let request = Request::parse(&text, &stage.base_path, known)?;
+        Trial { stage, entra, person, group }.carried_out(request, log).await
+    }
+
+    /// What an entry was read as, before whom it is about: as they were given, or else as the entry shows them.
+    async fn tried(
+        &self,
+        entry: &Entry,
+        reading: &Reading,
+        stage: &Stage,
+        log: &Captured,
+    ) -> Result<Explanation, String> {
+        let entra = Entra::new(stage.ziflow.key())?;
+        let of_group = entry.is_about_a_group(self.group.is_some());
+        let person = match (&self.user, &reading.before) {
+            (Some(user), _) => Some(props::person(stage, &entra, user.clone()).await?),
+            (None, Some(before)) if !of_group => Some(props::somebody(stage, &entra, before).await?),
+            _ => None,
+        };
+        let shown = reading.before.clone().filter(|_| of_group);
+        let group = self.group.clone().or(shown);
+        let (all, id) =
+            if of_group { ("/Groups", group.as_ref().map(id_of_group)) } else { ("/Users", person.clone()) };
+        let one = format!("{all}/{}", encoded(id.as_deref()));
+        let (method, target, body) = match &reading.sent {
+            Sent::Nothing(why) => return Err(why.clone()),
+            Sent::Create(body) => ("POST", all.to_owned(), Some(body.to_string())),
+            Sent::Patch(body) => ("PATCH", one, Some(body.to_string())),
+            Sent::Delete => ("DELETE", one, None),
+        };
+        let request = Request { method: method.to_owned(), target, headers: Vec::new(), body };
+        Trial { stage, entra, person, group }.carried_out(request, log).await
+    }
+}
+
+const MADE_UP: &str = "Whoever or whatever is changed is made up of what the entry shows; the rest counts as absent. The real \
+                       one can be given: --user, --group.";
+
+fn id_of_group(group: &Value) -> String {
+    props::id_of(group).unwrap_or(EXAMPLE_ID).to_owned()
+}
+
+/// A stage with somebody on it.
+struct Trial<'a> {
+    stage: &'a Stage,
+    entra: Entra,
+    /// The id of the person whom Ziflow has.
+    person: Option<String>,
+    group: Option<Value>,
+}
+
+impl Trial<'_> {
+    async fn carried_out(self, request: Request, log: &Captured) -> Result<Explanation, String> {
+        let Self { stage, entra, person, group } = self;
         let group = props::around(stage, &entra, &request, group).await?;
         stage.settled().await;
         let events = stage.bridge.listen();

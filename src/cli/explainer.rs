@@ -19,7 +19,7 @@ use crate::cli::explain::{Question, json_object};
 use crate::cli::sockets;
 use crate::cli::stage::Stage;
 use crate::config::Settings;
-use crate::server::status::explain::{self as page, Answer, Explain};
+use crate::server::status::explain::{self as page, Explain, Explained};
 use crate::telemetry::{self, Captured};
 use crate::ziflow::{directory, rate_limit};
 
@@ -49,12 +49,12 @@ impl Explain for Explainer {
         &self,
         question: page::Question,
         within: Duration,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, String>> + Send>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Explained, String>> + Send>> {
         let settings =
             Settings { mapping: InForce::clone(&self.service.mapping_in_force()), ..self.settings.clone() };
         let work = spawn_blocking(move || {
             let question = read(&question)?;
-            telemetry::capture_here(|log| answer(question, settings, within, log))
+            telemetry::capture_here(|log| answer(question, &settings, within, log))
         });
         Box::pin(async move { work.await.unwrap_or_else(|failure| Err(failure.to_string())) })
     }
@@ -75,17 +75,19 @@ fn read(question: &page::Question) -> Result<Question, String> {
 /// All tasks run on this thread, and end with the runtime.
 fn answer(
     question: Question,
-    settings: Settings,
+    settings: &Settings,
     within: Duration,
     log: &Captured,
-) -> Result<Answer, String> {
+) -> Result<Explained, String> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let explaining = Box::pin(async {
-            let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-            let stage = Stage::like(sockets::bind(loopback, "explain").await?, settings).await?;
-            question.answered_on(&stage, log).await.map(Answer::from)
+            let stage = async || {
+                let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+                Stage::like(sockets::bind(loopback, "explain").await?, settings.clone()).await
+            };
+            question.answered(stage, log).await.map(Explained::from)
         });
         let late = || format!("it could not be explained within {} s", within.as_secs());
         timeout(within, explaining).await.map_err(|_elapsed| late())?

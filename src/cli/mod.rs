@@ -19,6 +19,8 @@ mod operator;
 mod outcome;
 mod probe_report;
 mod props;
+mod provisioned;
+pub mod provisioning_log;
 mod reload;
 mod report;
 mod request;

@@ -118,6 +118,24 @@ pub(super) async fn person(stage: &Stage, entra: &Entra, mut user: Value) -> Res
     })
 }
 
+/// Makes somebody exist of whom only a part is known, and says their id. Where the mapping refuses such a person, they are
+/// made by hand.
+pub(super) async fn somebody(stage: &Stage, entra: &Entra, user: &Value) -> Result<String, String> {
+    let id = id_of(user).map(str::to_owned);
+    if let Ok(id) = created(stage, entra, user, id).await? {
+        return Ok(id);
+    }
+    let text = |pointer: &str| user.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let mut made = json!({
+        "email": text("/userName").to_lowercase(), "first_name": text("/name/givenName"),
+        "last_name": text("/name/familyName"), "company": "", "phone": "", "language": "", "timezone": "",
+    });
+    if let (Some(id), Some(fields)) = (id_of(user), made.as_object_mut()) {
+        fields.insert("id".to_owned(), id.into());
+    }
+    Ok(stage.ziflow.add_person(made))
+}
+
 /// Creates somebody through the bridge, with this id if one is given; or says why that is refused.
 async fn created(
     stage: &Stage,

@@ -140,8 +140,11 @@ fn below(target: &str, base_path: &str) -> Result<String, String> {
 
 /// What the schema of a body asks for.
 fn of_body(text: &str, known: Known<'_>) -> Result<Request, String> {
-    let body: Value = serde_json::from_str(text)
-        .map_err(|error| format!("neither an HTTP request (`PATCH /Users/{ID}`) nor JSON: {error}"))?;
+    let body: Value = serde_json::from_str(text).map_err(|error| {
+        format!(
+            "neither an HTTP request (`PATCH /Users/{ID}`), nor an entry of Entra's provisioning log, nor other JSON: {error}"
+        )
+    })?;
     let schemas = body.get("schemas").and_then(Value::as_array);
     let says = |word: &str| {
         let texts = schemas.into_iter().flatten().filter_map(Value::as_str);
@@ -179,7 +182,7 @@ fn changes_members(body: &Value) -> bool {
     paths.any(|path| path.trim().to_ascii_lowercase().starts_with("members"))
 }
 
-fn encoded(id: Option<&str>) -> String {
+pub(super) fn encoded(id: Option<&str>) -> String {
     percent_encoding::utf8_percent_encode(id.unwrap_or_default(), percent_encoding::NON_ALPHANUMERIC)
         .to_string()
 }

@@ -155,6 +155,16 @@ impl Operations {
         self.lock().operations.iter().rev().map(Arc::clone).collect()
     }
 
+    /// The one with this request id, if it is still kept.
+    pub(super) fn find(&self, request_id: &str) -> Option<Arc<Operation>> {
+        self.lock()
+            .operations
+            .iter()
+            .rev()
+            .find(|operation| operation.request_id == request_id)
+            .map(Arc::clone)
+    }
+
     /// The last change of each person or group, where it failed: the latest first.
     pub(super) fn failures(&self) -> Vec<Arc<Operation>> {
         self.lock().failures.iter().rev().map(|(_, operation)| Arc::clone(operation)).collect()

@@ -46,6 +46,7 @@ mod nasty_ids;
 mod networks;
 mod oauth;
 mod process;
+mod provisioning_log;
 mod reload;
 mod schema;
 mod secrets;

@@ -35,7 +35,7 @@ fn counted(page: &str) -> usize {
     requests(page).matches("<details").count()
 }
 
-async fn explained(bridge: &Bridge, form: &[(&str, &str)], headers: &[(&str, &str)]) -> (u16, String) {
+pub async fn explained(bridge: &Bridge, form: &[(&str, &str)], headers: &[(&str, &str)]) -> (u16, String) {
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(form);
     let mut request = browser().post(format!("{}/explain", bridge.admin)).body(body.finish());

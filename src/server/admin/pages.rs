@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::server::admin::{Admin, reply};
 use crate::server::readiness::Readiness;
-use crate::server::status::explain::{self, Explainer, Question};
+use crate::server::status::explain::{self, Question};
 use crate::server::{exposition, metrics, status};
 
 /// The page that tells only that the process turns. Whoever asks for it shows no token.
@@ -28,15 +28,15 @@ pub(super) async fn show(admin: &Admin, head: &Parts, body: Incoming) -> Respons
         "/readyz" => ready(readiness).await,
         "/metrics" => reply::page(exposition::CONTENT_TYPE, metrics::render(readiness).await),
         "/" => reply::page(HTML, status::page(readiness, head.uri.query()).await),
-        EXPLAIN if head.method == Method::POST => explained(&admin.explainer, &head.headers, body).await,
-        EXPLAIN => reply::page(HTML, explain::page(&Question::default(), None)),
+        EXPLAIN if head.method == Method::POST => explained(admin, &head.headers, body).await,
+        EXPLAIN => reply::page(HTML, explain::blank()),
         "/style.css" => reply::page("text/css; charset=utf-8", status::STYLE.to_owned()),
         "/icon.svg" => reply::page("image/svg+xml", status::ICON.to_owned()),
         _ => reply::refusal(StatusCode::NOT_FOUND, "here are /, /explain, /healthz, /readyz and /metrics"),
     }
 }
 
-async fn explained(explainer: &Explainer, headers: &HeaderMap, body: Incoming) -> Response<Full<Bytes>> {
+async fn explained(admin: &Admin, headers: &HeaderMap, body: Incoming) -> Response<Full<Bytes>> {
     let says_form = |value: &HeaderValue| value.as_bytes().starts_with(FORM);
     if !headers.get(CONTENT_TYPE).is_some_and(says_form) {
         return reply::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "fill in the form of /explain");
@@ -46,7 +46,8 @@ async fn explained(explainer: &Explainer, headers: &HeaderMap, body: Incoming) -
             format!("the form did not arrive whole, or holds more than {} bytes", explain::MOST_BYTES);
         return reply::refusal(StatusCode::PAYLOAD_TOO_LARGE, &reason);
     };
-    let (is_answered, page) = explainer.answer(Question::parse(&body.to_bytes())).await;
+    let kept = &admin.readiness.witness.operations;
+    let (is_answered, page) = admin.explainer.answer(Question::parse(&body.to_bytes()), kept).await;
     let mut response = reply::page(HTML, page);
     if !is_answered {
         *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;

@@ -1,5 +1,6 @@
-//! The tab `explain`: a request is pasted, and what the bridge would do about it is shown, rule by rule and call by call.
-//! It is tried elsewhere than in Ziflow and changes nothing; who does it is handed in.
+//! The tab `explain`: a request is pasted, or what Entra's provisioning log shows of one, and what the bridge would do about
+//! it is shown, rule by rule and call by call. It is tried elsewhere than in Ziflow and changes nothing; who does it is
+//! handed in.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -7,22 +8,59 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use maud::{Markup, html};
 use tokio::sync::Semaphore;
 
+use crate::server::operations::Operations;
+use crate::server::status::request;
 use crate::server::status::view::{Tab, Tone, frame, tag};
 
-/// What is pasted may be a bulk request, and no more than that.
+/// What is pasted may be a bulk request, or some entries of a log, and no more than that.
 pub(in crate::server) const MOST_BYTES: usize = 256 * 1024;
 
 /// What was pasted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
-    /// A SCIM body, or an HTTP request.
+    /// A SCIM body, an HTTP request, or entries of Entra's provisioning log.
     pub request: String,
     /// The person and the group that are there before; JSON, or nothing.
     pub person: String,
     pub group: String,
+}
+
+/// What is said about what was pasted.
+#[derive(Clone, Debug, Default)]
+pub struct Explained {
+    pub told: Vec<Told>,
+    /// How many entries were left out.
+    pub further: usize,
+}
+
+/// What is said about one request.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The entry of the provisioning log from which it was read.
+    pub entry: Option<Entry>,
+    /// None: nothing was sent. An error: why it cannot be tried.
+    pub answer: Option<Result<Answer, String>>,
+}
+
+/// An entry of the provisioning log.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// `update of the person Jo Lee, 2026-11-24T07:23:47Z`
+    pub title: String,
+    /// How it ended for Entra.
+    pub ended: Option<String>,
+    /// Under which request id the bridge has answered it.
+    pub request_id: Option<String>,
+    /// The method and the body that Entra sends of it.
+    pub sent: Option<String>,
+    /// Why nothing was sent.
+    pub nothing: Option<String>,
+    /// What it does not say.
+    pub open: Vec<String>,
 }
 
 /// What the bridge would do.
@@ -64,7 +102,7 @@ pub struct Called {
     pub body: String,
 }
 
-type Explaining = Pin<Box<dyn Future<Output = Result<Answer, String>> + Send>>;
+type Explaining = Pin<Box<dyn Future<Output = Result<Explained, String>> + Send>>;
 
 /// Who finds out.
 pub trait Explain: Debug + Send + Sync {
@@ -85,11 +123,12 @@ impl Explainer {
         Self { by, turn: Arc::new(Semaphore::new(1)), within }
     }
 
-    /// The page with the answer, and whether there is one.
-    pub(in crate::server) async fn answer(&self, question: Question) -> (bool, String) {
+    /// The page with the answer, and whether there is one. What an entry of a log says of a request that is still kept stands
+    /// beside it.
+    pub(in crate::server) async fn answer(&self, question: Question, kept: &Operations) -> (bool, String) {
         let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() else {
             let busy = "something else is being explained: try again in a moment".to_owned();
-            return (false, page(&question, Some(&Err(busy))));
+            return (false, page(&question, Some(Err(busy)), kept));
         };
         let explaining = self.by.explain(question.clone(), self.within);
         // Whoever asks may go away: then the turn lasts until the work has ended all the same.
@@ -99,7 +138,7 @@ impl Explainer {
             answer
         });
         let answer = work.await.unwrap_or_else(|failure| Err(failure.to_string()));
-        (answer.is_ok(), page(&question, Some(&answer)))
+        (answer.is_ok(), page(&question, Some(answer), kept))
     }
 }
 
@@ -119,33 +158,98 @@ impl Question {
     }
 }
 
+/// What can be pasted.
 const EXAMPLE: &str = r#"{
   "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
   "userName": "jo.lee@example.com",
   "name": { "givenName": "Jo", "familyName": "Lee" },
   "active": true
-}"#;
+}
 
-pub(in crate::server) fn page(question: &Question, answer: Option<&Result<Answer, String>>) -> String {
+or PATCH /Users/{id} with its body, or an entry of Entra's provisioning log:
+{ "provisioningAction": "update", "modifiedProperties": [ … ], … }"#;
+
+/// The form without a question.
+pub(in crate::server) fn blank() -> String {
+    page(&Question::default(), None, &Operations::default())
+}
+
+fn page(question: &Question, answer: Option<Result<Explained, String>>, kept: &Operations) -> String {
     let body = html! {
         section {
             h1 { "What would the bridge do?" }
             p.faint {
-                "Paste a SCIM body, or a whole request such as " code { "PATCH /Users/{id}" } " with its body. It is \
-                 tried with the mapping in force before a simulated Ziflow: nobody is changed, and nothing is kept."
+                "Paste a SCIM body, a whole request such as " code { "PATCH /Users/{id}" } " with its body, or what Entra's \
+                 provisioning log shows: entries of the JSON download or of Microsoft Graph, or the lines of the tab \
+                 Modified properties. It is tried with the mapping in force before a simulated Ziflow: nobody is changed, and \
+                 nothing is kept."
             }
             (form(question))
         }
         @match answer {
             None => {}
-            Some(Err(reason)) => section.verdict.bad role="alert" {
-                h2 { "This cannot be explained" }
-                pre { (reason) }
-            },
-            Some(Ok(answer)) => (shown(answer)),
+            Some(Err(reason)) => (refused(&reason)),
+            Some(Ok(Explained { told, further })) => {
+                @let several = told.len() > 1;
+                @for (number, told) in (1..).zip(&told) {
+                    @if let Some(entry) = &told.entry { (entry_shown(entry, several.then_some(number), kept)) }
+                    @match &told.answer {
+                        None => {}
+                        Some(Err(reason)) => (refused(reason)),
+                        Some(Ok(answer)) if several => details.more {
+                            summary { (verdict(answer)) }
+                            (shown(answer))
+                        },
+                        Some(Ok(answer)) => (shown(answer)),
+                    }
+                }
+                @if further > 0 {
+                    section { p { "Left out: " (further) " more. Paste those that you want to see." } }
+                }
+            }
         }
     };
     frame(Tab::Explain, None, &html! {}, &body)
+}
+
+fn refused(reason: &str) -> Markup {
+    html! {
+        section.verdict.bad role="alert" {
+            h2 { "This cannot be explained" }
+            pre { (reason) }
+        }
+    }
+}
+
+/// What the log says, what was read from it, and what the bridge itself remembers of it.
+fn entry_shown(entry: &Entry, number: Option<usize>, kept: &Operations) -> Markup {
+    html! {
+        section {
+            h2 { @if let Some(number) = number { (number) ". " } "Entry of the provisioning log: " (entry.title) }
+            dl {
+                @if let Some(ended) = &entry.ended { dt { "Outcome" } dd { div.brief { (ended) } } }
+                @if let Some(id) = &entry.request_id { dt { "Request id" } dd.mono { (request::link_to(id)) } }
+            }
+            @if let Some(id) = &entry.request_id {
+                @match kept.find(id) {
+                    Some(operation) => {
+                        h3 { "What the bridge did" }
+                        div.requests { (request::shown(&operation, true, Timestamp::now())) }
+                    }
+                    None => p.faint {
+                        "The request is not kept here any more; the log has it under its id. What follows is what the bridge \
+                         would do now."
+                    }
+                }
+            }
+            @if let Some(sent) = &entry.sent { h3 { "Read from the entry as" } pre { (sent) } }
+            @if let Some(nothing) = &entry.nothing { p { (nothing) } }
+            @if !entry.open.is_empty() {
+                h3 { "What the entry leaves open" }
+                ul { @for open in &entry.open { li { (open) } } }
+            }
+        }
+    }
 }
 
 fn form(question: &Question) -> Markup {
@@ -157,7 +261,7 @@ fn form(question: &Question) -> Markup {
             details open[around] {
                 summary { "Who or what is there before" }
                 p.faint { "A change needs somebody to change: as Ziflow's API shows them, or as the SCIM user that Entra \
-                           last wrote." }
+                           last wrote. An entry of the provisioning log finds whom it shows, if nobody is given here." }
                 label for="person" { "Person (JSON; on the command line: --user)" }
                 textarea #person name="person" rows="6" spellcheck="false" { "\n" (question.person) }
                 label for="group" { "Group (JSON; on the command line: --group)" }
@@ -168,15 +272,22 @@ fn form(question: &Question) -> Markup {
     }
 }
 
-fn shown(answer: &Answer) -> Markup {
-    let tone = match answer.status {
+fn tone(answer: &Answer) -> Tone {
+    match answer.status {
         ..400 => Tone::Good,
         400..500 => Tone::Odd,
         _ => Tone::Bad,
-    };
+    }
+}
+
+fn verdict(answer: &Answer) -> Markup {
+    html! { code { (answer.request) } " would be answered " (tag(tone(answer), &answer.status.to_string())) }
+}
+
+fn shown(answer: &Answer) -> Markup {
     html! {
-        section.verdict.(tone.class()) {
-            h2 { code { (answer.request) } " would be answered " (tag(tone, &answer.status.to_string())) }
+        section.verdict.(tone(answer).class()) {
+            h2 { (verdict(answer)) }
             @for note in &answer.notes { p { (note) } }
         }
         @for asked in &answer.asked {

@@ -3,6 +3,7 @@
 pub mod explain;
 mod filter;
 mod page;
+mod request;
 mod view;
 
 use jiff::Timestamp;

@@ -13,7 +13,8 @@ use crate::server::operations::Operation;
 use crate::server::readiness::{Look, Part};
 use crate::server::reloads::{Refusal, Tally};
 use crate::server::status::filter::{Filter, REFRESH_SECS, Shown};
-use crate::server::status::view::{self, Tab, Tone, counted, frame, millis, moment, status_tag, tag};
+use crate::server::status::request;
+use crate::server::status::view::{Tab, Tone, counted, frame, moment, status_tag, tag};
 use crate::server::tokens::Tokens;
 
 /// What there is to see at one moment.
@@ -87,9 +88,9 @@ impl Seen {
                         dl {
                             dt { "From" } dd { (last.who) }
                             @if let Some(id) = &last.id { dt { "About" } dd.mono { (id) } }
-                            dt { "Cost" } dd { (cost(last)) }
+                            dt { "Cost" } dd { (request::cost(last)) }
                             @if let Some(reason) = &last.reason { dt { "Reason" } dd { div.brief { (reason) } } }
-                            dt { "Request" } dd.mono { (link_to(last)) }
+                            dt { "Request" } dd.mono { (request::link_to(&last.request_id)) }
                         }
                     }
                 }
@@ -184,7 +185,7 @@ impl Seen {
                         td { (failed.name) @if let Some(reason) = &failed.reason { ": " (reason) } }
                         td.still data-name="When" { (moment(failed.at, self.now)) }
                         td.mono.still data-name="Request" {
-                            (link_to(failed))
+                            (request::link_to(&failed.request_id))
                         }
                     } } }
                 } } }
@@ -206,7 +207,7 @@ impl Seen {
                     @if filter.chooses() { (found) " of the last " (counted(of, "request")) "." " " a href="/" { "Show all" } }
                     @else { "The last " (counted(of, "request")) ", the latest first." }
                 }
-                ol.requests { @for operation in shown { li { (self.request(operation, open)) } } }
+                ol.requests { @for operation in shown { li { (request::shown(operation, open, self.now)) } } }
                 div.pages {
                     @if filter.page > 0 {
                         a href=(Filter { page: filter.page - 1, ..filter.clone() }.link()) { "Later" }
@@ -250,38 +251,6 @@ impl Seen {
         }
     }
 
-    fn request(&self, operation: &Operation, open: bool) -> Markup {
-        let whom = operation.id.as_deref().unwrap_or_default();
-        html! {
-            details open[open] {
-                summary {
-                    (status_tag(operation.status))
-                    span { (operation.name) }
-                    span.whom title=(whom) {
-                        @if !whom.is_empty() { span.mono { (whom) } " " }
-                        @if let Some(reason) = &operation.reason { span.faint { (reason) } }
-                    }
-                    span.cost { (cost(operation)) }
-                    (moment(operation.at, self.now))
-                }
-                div.inside {
-                    dl {
-                        dt { "Time" } dd { (format!("{:.3}", operation.at)) }
-                        dt { "Request" } dd { (operation.method) " by " (operation.who) }
-                        dt { "Request id" } dd.mono { (operation.request_id) }
-                        @if let Some(id) = &operation.client_request_id { dt { "Client's id" } dd.mono { (id) } }
-                        @if let Some(id) = &operation.id { dt { "SCIM id" } dd.mono { (id) } }
-                        @if let Some(reason) = &operation.reason { dt { "Reason" } dd { (reason) } }
-                        @if operation.status.is_none() {
-                            dt { "Answer" } dd { "none: the client went away before" }
-                        }
-                    }
-                    (view::calls(&operation.calls))
-                }
-            }
-        }
-    }
-
     fn parts(&self) -> Markup {
         html! {
             section {
@@ -301,17 +270,6 @@ impl Seen {
             }
         }
     }
-}
-
-/// Where the request is shown with its calls.
-fn link_to(operation: &Operation) -> Markup {
-    let link = Filter { text: operation.request_id.clone(), ..Filter::default() }.link();
-    html! { a href=(link) { (operation.request_id) } }
-}
-
-fn cost(operation: &Operation) -> String {
-    let calls = usize::try_from(operation.calls.left()).unwrap_or(usize::MAX);
-    format!("{}, {}", counted(calls, "call"), millis(operation.took))
 }
 
 /// Unknown is what nobody has asked for yet.
