@@ -16,6 +16,7 @@ mod secrets;
 pub mod tls;
 mod tokens;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -269,8 +270,25 @@ impl Loader {
         let address = settings.listen.address().filter(|_| !self.is_trial);
         if let Err((message, hint)) = address.map_or(Ok(()), |at| settings.may_listen_on(at)) {
             self.report(Severity::Error, "server.listen", &message, hint);
+        } else if settings.public_url.is_none() && !self.is_unread() {
+            self.warn_of_public_url(&settings);
         }
         Ok((settings, files))
+    }
+
+    /// Who is reached from elsewhere is hardly ever reached by the address at which they listen.
+    fn warn_of_public_url(&mut self, settings: &server::Settings) {
+        let is_open = |at: SocketAddr| !at.ip().is_loopback();
+        let listen = settings.listen.address();
+        if listen.is_some_and(is_open) || settings.plain_http_behind_proxy || settings.tls.is_some() {
+            let at = listen.map_or_else(|| "the address of the socket".to_owned(), |at| format!("`{at}`"));
+            self.report(
+                Severity::Warning,
+                "server.public_url",
+                &format!("the name by which Entra reaches the bridge is not known, so it says of people that they are at {at}"),
+                "set it to the beginning of the Tenant URL, such as https://scim.example.com",
+            );
+        }
     }
 
     fn warn_of_key_user(&mut self) {
