@@ -74,6 +74,11 @@ impl Bridge {
         Ok(drift)
     }
 
+    /// How many of Ziflow's people have been read for it so far; none before and after.
+    pub fn read_so_far(&self) -> Option<usize> {
+        self.directory.read_so_far()
+    }
+
     async fn walked(
         &self,
         known: Vec<Known>,

@@ -42,6 +42,7 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
         }
     };
     let Way { url: local, host } = Way::past_everything(settings, reachable(listen));
+    diagnosis.begin(&tried(&local));
     match test(settings, token, &local, host).await {
         Err(missed) if missed.is_connect => {
             let check =
@@ -56,6 +57,7 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
 
 async fn from_outside(settings: &Settings, token: &SecretString, diagnosis: &mut Diagnosis) {
     if let Some(url) = settings.server.public_tenant_url() {
+        diagnosis.begin(&tried(&url));
         let outcome = test(settings, token, &url, None).await;
         diagnosis.add(judge(PUBLIC_URL, &url, outcome, OUTSIDE));
     }

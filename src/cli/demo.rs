@@ -9,8 +9,9 @@ use tokio::signal::ctrl_c;
 
 use crate::bridge::in_force::InForce;
 use crate::cli::stage::{Stage, Trouble};
+use crate::cli::terminal::{Colour, Results, Terminal};
 use crate::cli::transcript::{Outcome, Player, Step, Transcript};
-use crate::cli::{FAILED, failed, say, sockets};
+use crate::cli::{FAILED, environment, failed, say, sockets};
 use crate::config::Report;
 use crate::mapping::Mapping;
 use crate::simulator;
@@ -100,13 +101,16 @@ fn declared(transcript: &Transcript) -> String {
 async fn act(transcript: &Transcript, stage: &Stage) -> Result<bool, String> {
     let mut entra = Player::new(&stage.url, stage.ziflow.key(), &stage.ziflow)?;
     let (mut well, mut calls) = (0, 0);
+    let terminal = Terminal::of(Results::AsTheyCome, environment());
+    let steps = transcript.steps.len();
     for (number, step) in transcript.steps.iter().enumerate() {
+        terminal.at(&format!("… {} of {steps}: {}", number + 1, step.title));
         let outcome = entra.play(step, async || stage.settled().await).await?;
-        say(&scene(number + 1, step, &outcome));
+        terminal.clear();
+        say(&scene(number + 1, step, &outcome, &terminal));
         well += usize::from(outcome.problems.is_empty());
         calls += outcome.calls.len();
     }
-    let steps = transcript.steps.len();
     let line = "─".repeat(WIDTH);
     say(&format!(
         "{line}
@@ -116,8 +120,10 @@ async fn act(transcript: &Transcript, stage: &Stage) -> Result<bool, String> {
 }
 
 /// One step, readable at a glance: Entra's request, the calls it became, the answer.
-fn scene(number: usize, step: &Step, outcome: &Outcome) -> String {
-    let mark = if outcome.problems.is_empty() { "✓" } else { "✗" };
+fn scene(number: usize, step: &Step, outcome: &Outcome, terminal: &Terminal) -> String {
+    let (colour, mark) =
+        if outcome.problems.is_empty() { (Colour::Green, "✓") } else { (Colour::Red, "✗") };
+    let mark = terminal.paint(colour, mark);
     let mut lines = vec![format!("{mark} {number}. {}", step.title)];
     lines.push(format!("  Entra  →  {}", readable(&outcome.request)));
     lines.extend(outcome.sent.as_ref().map(gist).into_iter().flatten());
@@ -132,7 +138,9 @@ fn scene(number: usize, step: &Step, outcome: &Outcome) -> String {
     }
     lines.push(format!("  Entra  ←  {}", outcome.status));
     lines.extend(gist(&outcome.answer));
-    lines.extend(outcome.problems.iter().map(|problem| format!("  !! {problem}")));
+    lines.extend(
+        outcome.problems.iter().map(|problem| terminal.paint(Colour::Red, &format!("  !! {problem}"))),
+    );
     lines.join("\n") + "\n"
 }
 

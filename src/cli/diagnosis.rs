@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::terminal::{Colour, Terminal};
 use crate::cli::text::hanging;
 use crate::cli::{Format, say};
 
@@ -28,6 +29,15 @@ impl State {
             Self::Warning => "warning",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+        }
+    }
+
+    fn colour(self) -> Colour {
+        match self {
+            Self::Ok => Colour::Green,
+            Self::Warning => Colour::Yellow,
+            Self::Failed => Colour::Red,
+            Self::Skipped => Colour::Faint,
         }
     }
 }
@@ -73,14 +83,20 @@ impl Check {
 #[derive(Debug)]
 pub(super) struct Diagnosis {
     format: Format,
+    terminal: Terminal,
     /// What must never be shown.
     secrets: Vec<String>,
     checks: Vec<Check>,
 }
 
 impl Diagnosis {
-    pub(super) fn new(format: Format) -> Self {
-        Self { format, secrets: Vec::new(), checks: Vec::new() }
+    pub(super) fn new(format: Format, terminal: Terminal) -> Self {
+        Self { format, terminal, secrets: Vec::new(), checks: Vec::new() }
+    }
+
+    /// Shows whoever watches what is tried now; it may take a while.
+    pub(super) fn begin(&self, tried: &str) {
+        self.terminal.at(&self.clean(&format!("… {tried}")));
     }
 
     /// From now on this is not shown, wherever it stands.
@@ -89,6 +105,11 @@ impl Diagnosis {
         if secret.len() >= SHORTEST_SECRET {
             self.secrets.push(secret.to_owned());
         }
+    }
+
+    /// What was begun is over, and something else may write there.
+    pub(super) fn pause(&self) {
+        self.terminal.clear();
     }
 
     pub(super) fn add(&mut self, check: Check) {
@@ -100,9 +121,14 @@ impl Diagnosis {
             ..check
         };
         if matches!(self.format, Format::Text) {
-            let text =
-                format!("{:<INDENT$}{}: {}: {}", check.state.name(), check.name, check.tried, check.found);
-            say(&hanging(&text, 0, INDENT));
+            let state = check.state.name();
+            let text = format!("{state:<INDENT$}{}: {}: {}", check.name, check.tried, check.found);
+            self.terminal.clear();
+            say(&hanging(&text, 0, INDENT).replacen(
+                state,
+                &self.terminal.paint(check.state.colour(), state),
+                1,
+            ));
             if let Some(remedy) = &check.remedy {
                 say(&hanging(&format!("→ {remedy}"), INDENT, INDENT + 2));
             }
@@ -119,6 +145,7 @@ impl Diagnosis {
 
     /// A text beside the checks, for people only.
     pub(super) fn tell(&self, text: &str) {
+        self.terminal.clear();
         if matches!(self.format, Format::Text) {
             say(&self.clean(text));
         }
@@ -131,6 +158,7 @@ impl Diagnosis {
 
     /// The end: a summary for people, everything for machines. `ok` is false also when what follows the checks failed.
     pub(super) fn end(&self, ok: bool, further: Option<(&str, Value)>) {
+        self.terminal.clear();
         match self.format {
             Format::Text if further.is_some() => {}
             Format::Text => say(&format!("\n{}", self.summary())),
@@ -182,7 +210,7 @@ mod tests {
 
     #[test]
     fn secrets_and_control_characters_are_not_shown() {
-        let mut diagnosis = Diagnosis::new(Format::Json);
+        let mut diagnosis = Diagnosis::new(Format::Json, Terminal::default());
         diagnosis.hide("s3cret");
         diagnosis.hide("");
         assert_eq!(diagnosis.clean("a s3cret\u{1b}[2J\nb"), "a (hidden) [2J\nb");
@@ -190,7 +218,7 @@ mod tests {
 
     #[test]
     fn failures_are_counted_first() {
-        let mut diagnosis = Diagnosis::new(Format::Json);
+        let mut diagnosis = Diagnosis::new(Format::Json, Terminal::default());
         diagnosis.add(Check::ok("a", "", ""));
         assert!(diagnosis.is_fine());
         diagnosis.add(Check::failed("b", "", ""));

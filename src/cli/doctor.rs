@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::cli::diagnosis::{Check, Diagnosis};
 use crate::cli::probe_report::Probed;
 use crate::cli::reload::in_short;
+use crate::cli::terminal::Terminal;
 use crate::cli::{CONFIG, ConfigFile, FAILED, Format, USAGE, bridge_checks, environment, ziflow_checks};
 use crate::config::{self, Report, Settings};
 use crate::server::tokens::{Difference, Tokens};
@@ -78,7 +79,7 @@ impl Doctor {
             Ok(given) => given,
             Err(wrong) => return misused(&wrong),
         };
-        let mut diagnosis = Diagnosis::new(self.format);
+        let mut diagnosis = Diagnosis::new(self.format, Terminal::of(self.format.results(), environment()));
         hide(given.as_ref(), &mut diagnosis);
         let settings = match self.config.load(None) {
             Ok(settings) => settings,

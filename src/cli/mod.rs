@@ -30,6 +30,7 @@ mod simulate;
 mod sockets;
 mod stage;
 mod systemd;
+mod terminal;
 mod text;
 mod token;
 pub mod transcript;
@@ -44,6 +45,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::sockets::Sockets;
+use crate::cli::terminal::Results;
 use crate::config::{self, Report, Settings};
 
 /// Something failed.
@@ -149,6 +151,16 @@ struct Reporting {
     /// How to report
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+}
+
+impl Format {
+    /// When results are printed.
+    fn results(self) -> Results {
+        match self {
+            Self::Text => Results::AsTheyCome,
+            Self::Json => Results::InTheEnd,
+        }
+    }
 }
 
 impl ConfigFile {

@@ -53,13 +53,13 @@ impl Probed {
         );
         diagnosis.tell(&format!("\n{}", hanging(&text, 0, 0)));
         match probe(email, settings, looker, seen) {
-            Ok(probe) => Self::recorded(email, settings, probe).await,
+            Ok(probe) => Self::recorded(email, settings, probe, diagnosis).await,
             Err(message) => Self::not_begun(email, &message),
         }
     }
 
     /// What a probe changes stands in the audit log like any other change.
-    async fn recorded(email: &str, settings: &Settings, probe: Probe) -> Self {
+    async fn recorded(email: &str, settings: &Settings, probe: Probe, diagnosis: &Diagnosis) -> Self {
         let begun = match Audit::start(&settings.audit, false) {
             Ok(audit) => {
                 audit.announce("probe", [operator(), json!({"stage": "begun"})]).await.map(|()| audit)
@@ -72,7 +72,9 @@ impl Probed {
                 return Self::not_begun(email, &format!("it cannot be recorded (audit.required): {reason}"));
             }
         };
-        let outcome = probe.run().await;
+        let outcome = probe.run(|what| diagnosis.begin(what)).await;
+        // The audit log may be standard error.
+        diagnosis.pause();
         let made = outcome.made;
         let probed = Self::of(email, settings, outcome);
         let became = match probed.state {

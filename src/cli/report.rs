@@ -1,23 +1,29 @@
 //! `report`: what an operator may want to know about the account. Changes nothing, neither there nor in the store.
 #![expect(clippy::print_stdout, reason = "commands talk to people")]
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use crate::bridge::Bridge;
 use crate::bridge::audit::Audit;
 use crate::bridge::drift::{Difference, Drift, Drifted};
 use crate::cli::serve::assemble_with;
-use crate::cli::{CONFIG, Format, Reporting, failed, show};
+use crate::cli::terminal::{Results, Terminal};
+use crate::cli::{CONFIG, Format, Reporting, environment, failed, show};
 use crate::config::Settings;
 use crate::store::Store;
 
 /// Half a million people at one page a second.
 const LONGEST_WALK: Duration = Duration::from_secs(6 * 3600);
+
+/// How often it is told how far it is.
+const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Args, Debug)]
 pub(super) struct Report {
@@ -45,7 +51,11 @@ impl Report {
                 return CONFIG.into();
             }
         };
-        match drift(settings).await {
+        // Everything is printed in the end, whatever the format.
+        let terminal = Terminal::of(Results::InTheEnd, environment());
+        let drift = drift(settings, &terminal).await;
+        terminal.clear();
+        match drift {
             Ok(drift) => {
                 match options.format {
                     Format::Text => println!("{}", table(&drift)),
@@ -58,7 +68,7 @@ impl Report {
     }
 }
 
-async fn drift(mut settings: Settings) -> Result<Drift, String> {
+async fn drift(mut settings: Settings, terminal: &Terminal) -> Result<Drift, String> {
     // The service goes on at its own pace with the same key.
     let half = settings.pace.requests_per_second.get() / 2;
     settings.pace.requests_per_second = NonZeroU32::new(half).unwrap_or(NonZeroU32::MIN);
@@ -66,7 +76,20 @@ async fn drift(mut settings: Settings) -> Result<Drift, String> {
     settings.pace.in_flight = NonZeroU32::MIN;
     let store = Store::open_beside(&settings.store).map_err(|error| error.to_string())?;
     let bridge = assemble_with(&settings, store, "", Audit::off())?;
-    bridge.drift(Instant::now() + LONGEST_WALK).await.map_err(|error| error.detail)
+    tokio::select! {
+        drift = bridge.drift(Instant::now() + LONGEST_WALK) => drift.map_err(|error| error.detail),
+        never = told(&bridge, terminal) => match never {},
+    }
+}
+
+/// Tells whoever watches how far the walk over everybody is.
+async fn told(bridge: &Bridge, terminal: &Terminal) -> Infallible {
+    loop {
+        if let Some(people) = bridge.read_so_far() {
+            terminal.at(&format!("… reading everybody in Ziflow: {people} people so far"));
+        }
+        sleep(LOOK).await;
+    }
 }
 
 fn to_json(drift: &Drift) -> Value {

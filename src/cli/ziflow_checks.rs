@@ -102,6 +102,7 @@ impl Ziflow<'_> {
         let (host, port) = self.looker.next_hop();
         let setting = if self.proxy().is_some() { "ziflow.proxy" } else { "ziflow.base_url" };
         let tried = format!("look up {host}, the host of {setting}");
+        diagnosis.begin(&tried);
         let found = addresses(host, port).await;
         let check = match &found {
             Ok(addresses) => Check::ok(DNS, tried, counted(addresses.len(), "address", "addresses")),
@@ -117,6 +118,7 @@ impl Ziflow<'_> {
         let base_url = &self.settings.connection.base_url;
         let through = self.proxy().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
         let tried = format!("GET {base_url}{through} without the key");
+        diagnosis.begin(&tried);
         match self.looker.knock(self.deadline()).await {
             Ok(look) => {
                 let found = format!("{} after {} ms", look.told(), look.took.as_millis());
@@ -134,6 +136,7 @@ impl Ziflow<'_> {
 
     async fn show_the_key(&self, diagnosis: &mut Diagnosis) -> bool {
         let tried = "GET /users?count=1 with the API key";
+        diagnosis.begin(tried);
         let answer = self.looker.first(self.deadline()).await;
         let works = answer.as_ref().is_ok_and(|look| look.page().is_some());
         diagnosis.add(match answer {
@@ -149,6 +152,7 @@ impl Ziflow<'_> {
     async fn look_at_people(&self, diagnosis: &mut Diagnosis) -> Seen {
         let count = self.settings.client.page_size;
         let tried = format!("GET /users?count={count}&page=1");
+        diagnosis.begin(&tried);
         let answer = self.looker.people(self.deadline(), count).await;
         let page = answer.as_ref().ok().and_then(Look::page);
         let (look, page) = match (answer, page) {
@@ -183,6 +187,7 @@ impl Ziflow<'_> {
         };
         let tried = format!("look for {email} (ziflow.key_user_email)");
         let known = users.iter().find(|user| user.email.eq_ignore_ascii_case(email)).cloned();
+        diagnosis.begin(&tried);
         let user = match known {
             Some(user) => Ok(user),
             None => self.one(email).await,

@@ -104,6 +104,14 @@ impl Directory {
         }
     }
 
+    /// How many people the walk under way has read, if there is one.
+    pub fn read_so_far(&self) -> Option<usize> {
+        match &*self.listing() {
+            Listing::Walking { progress, .. } => Some(progress.people()),
+            Listing::None | Listing::Ready { .. } => None,
+        }
+    }
+
     fn walking(&self) -> Error {
         let (people, trouble) = match &*self.listing() {
             Listing::Walking { progress, .. } => (progress.people(), progress.trouble()),

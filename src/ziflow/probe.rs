@@ -1,6 +1,7 @@
 //! The probe: the experiments that tell how an account answers where Ziflow's documentation is silent, with one
 //! throw-away user, in an order in which each finds the user as the one before has left it.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ use crate::ziflow::transport::ApiKey;
 
 /// So many pages of a hundred are looked through for somebody.
 const PAGES: u32 = 10;
+
+/// How many things are tried one after the other.
+const EXPERIMENTS: u32 = 10;
 
 /// The burst: so many reads, five at a time.
 const ROUNDS: u32 = 10;
@@ -64,26 +68,42 @@ impl Probe {
         Ok(Self { user: Throwaway::new(looker, task)?, quick, seen: Observations::default() })
     }
 
-    /// All experiments as far as they come, and the cleanup whatever comes of them.
-    pub async fn run(mut self) -> Outcome {
-        let ended = Box::pin(self.experiments()).await;
+    /// All experiments as far as they come, and the cleanup whatever comes of them. `at` is told what is begun.
+    pub async fn run(mut self, at: impl Fn(&str)) -> Outcome {
+        let number = Cell::new(0);
+        let begun = |what: &str| {
+            number.set(number.get() + 1);
+            at(&format!("{} of {EXPERIMENTS}: {what}", number.get()));
+        };
+        let ended = Box::pin(self.experiments(begun)).await;
+        at("cleaning up");
         let left = Box::pin(self.user.clean_up()).await;
         self.seen.throttled = self.user.throttled;
         Outcome { seen: self.seen, ended, made: self.user.made_any, left }
     }
 
-    async fn experiments(&mut self) -> Result<()> {
+    async fn experiments(&mut self, begun: impl Fn(&str)) -> Result<()> {
+        begun("asking with a wrong key");
         self.ask_with_a_bad_key().await?;
+        begun("making sure that nobody has the address");
         self.make_sure_of_nobody().await?;
+        begun("creating the user");
         let id = self.create().await?;
+        begun("creating the user again");
         self.seen.again = Some(self.create_again().await?);
+        begun("changing fields");
         self.update(&id).await?;
+        begun("changing roles");
         self.change_roles(&id).await?;
+        begun("inventing a group");
         self.invent_a_group(&id).await?;
+        begun("deactivating the user");
         if self.deactivate(&id).await? {
             self.seen.again_inactive = Some(self.create_again().await?);
         }
+        begun("deleting the user");
         self.delete(&id).await?;
+        begun("asking often, to see when Ziflow slows down");
         self.burst().await
     }
 
