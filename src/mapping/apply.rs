@@ -196,20 +196,20 @@ impl Refusal {
 
     fn missing(mapping: &FieldMapping) -> Self {
         let field = mapping.field;
-        let default = if field == Field::Email { "" } else { ", or add a `default` there" };
-        let reason = format!("is missing, and mapping.yaml requires it for Ziflow's `{field}`");
+        let default = if field == Field::Email { "" } else { ", or add a default there" };
+        let reason = format!("is missing, and mapping.yaml requires it for Ziflow's field {field}");
         let remedy = format!(
             "give the person a value in Entra and check that Entra's mapping sends it; \
-             or change `user.{field}` in mapping.yaml{default}"
+             or change user.{field} in mapping.yaml{default}"
         );
         Self::new(mapping, reason, remedy)
     }
 
     fn no_address(mapping: &FieldMapping, text: &str) -> Self {
         let remedy = "map the person's e-mail address to it in Entra, \
-                      or let `user.email` in mapping.yaml take another attribute";
+                      or let user.email in mapping.yaml take another attribute";
         let why = if text.contains('@') { "more than one" } else { "no" };
-        Self::new(mapping, format!("is no e-mail address: it has {why} `@`"), remedy.to_owned())
+        Self::new(mapping, format!("is no e-mail address: it has {why} at sign"), remedy.to_owned())
     }
 
     pub(super) fn unmapped(mapping: &FieldMapping, text: &str) -> Self {
@@ -222,12 +222,12 @@ impl Refusal {
             format!("holds `{text}`, which is no time zone of the IANA database")
         } else {
             format!(
-                "holds `{text}`, which is none of the values known for Ziflow's `{field}`: {listed}{more}"
+                "holds `{text}`, which is none of the values known for Ziflow's field {field}: {listed}{more}"
             )
         };
         let remedy = format!(
-            "add a row to `user.{field}.values` in mapping.yaml, \
-             or say with `user.{field}.otherwise` what is to happen"
+            "add a row to user.{field}.values in mapping.yaml, \
+             or say with user.{field}.otherwise what is to happen"
         );
         Self::new(mapping, reason, remedy)
     }
@@ -239,16 +239,16 @@ impl Refusal {
         let listed = patterns.collect::<Vec<_>>().join(", ");
         let text: String = text.chars().take(80).collect();
         let reason =
-            format!("holds `{text}`, and mapping.yaml takes only {listed}{more} for Ziflow's `{field}`");
+            format!("holds `{text}`, and mapping.yaml takes only {listed}{more} for Ziflow's field {field}");
         let remedy = format!(
             "take the person out of the application's scope in Entra, \
-             or add to `user.{field}.only` in mapping.yaml what is to be taken"
+             or add to user.{field}.only in mapping.yaml what is to be taken"
         );
         Self::new(mapping, reason, remedy)
     }
 
     pub(super) fn mixed_lite_user(mapping: &FieldMapping) -> Self {
-        let reason = "gives `lite_user` together with other roles, \
+        let reason = "gives lite_user together with other roles, \
                       and Ziflow sells the lite user as a seat of its own";
         let remedy = "assign the person either the lite role or the others in Entra";
         Self::new(mapping, reason.to_owned(), remedy.to_owned())
@@ -256,10 +256,10 @@ impl Refusal {
 
     pub(super) fn no_rule(mapping: &FieldMapping) -> Self {
         let field = mapping.field;
-        let reason = format!("fits none of the rules for Ziflow's `{field}`");
+        let reason = format!("fits none of the rules for Ziflow's field {field}");
         let remedy = format!(
-            "add a rule to `user.{field}.rules` in mapping.yaml, \
-             or say with `user.{field}.otherwise` what is to happen"
+            "add a rule to user.{field}.rules in mapping.yaml, \
+             or say with user.{field}.otherwise what is to happen"
         );
         Self::new(mapping, reason, remedy)
     }
@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(
             refused,
             [
-                "roles.value, userType fits none of the rules for Ziflow's `roles`; add a rule to `user.roles.rules` in mapping.yaml, or say with `user.roles.otherwise` what is to happen"
+                "roles.value, userType fits none of the rules for Ziflow's field roles; add a rule to user.roles.rules in mapping.yaml, or say with user.roles.otherwise what is to happen"
             ]
         );
     }
@@ -416,16 +416,16 @@ mod tests {
         let roles = "roles: { from: roles.value }";
         let row = |field: &str| {
             format!(
-                "add a row to `user.{field}.values` in mapping.yaml, or say with `user.{field}.otherwise` what is to happen"
+                "add a row to user.{field}.values in mapping.yaml, or say with user.{field}.otherwise what is to happen"
             )
         };
         for (entries, scim, expected) in [
-            (language, json!({"preferredLanguage": "fr"}), format!("preferredLanguage holds `fr`, which is none of the values known for Ziflow's `language`: en, de-*; {}", row("language"))),
+            (language, json!({"preferredLanguage": "fr"}), format!("preferredLanguage holds `fr`, which is none of the values known for Ziflow's field language: en, de-*; {}", row("language"))),
             (zone, json!({"timezone": "W. Europe Standard Time"}), format!("timezone holds `W. Europe Standard Time`, which is no time zone of the IANA database; {}", row("timezone"))),
-            (roles, json!({"roles": [{"value": "boss"}]}), format!("roles.value holds `boss`, which is none of the values known for Ziflow's `roles`: admin, manager, billing, user, lite_user; {}", row("roles"))),
-            (roles, json!({"roles": [{"value": "user"}, {"value": "lite_user"}]}), "roles.value gives `lite_user` together with other roles, and Ziflow sells the lite user as a seat of its own; assign the person either the lite role or the others in Entra".to_owned()),
-            ("phone: { from: [title, nickName], required: true }", json!({"title": " "}), "title, nickName is missing, and mapping.yaml requires it for Ziflow's `phone`; give the person a value in Entra and check that Entra's mapping sends it; or change `user.phone` in mapping.yaml, or add a `default` there".to_owned()),
-            ("phone: { value: '1' }", json!({"userName": "jo"}), "userName is no e-mail address: it has no `@`; map the person's e-mail address to it in Entra, or let `user.email` in mapping.yaml take another attribute".to_owned()),
+            (roles, json!({"roles": [{"value": "boss"}]}), format!("roles.value holds `boss`, which is none of the values known for Ziflow's field roles: admin, manager, billing, user, lite_user; {}", row("roles"))),
+            (roles, json!({"roles": [{"value": "user"}, {"value": "lite_user"}]}), "roles.value gives lite_user together with other roles, and Ziflow sells the lite user as a seat of its own; assign the person either the lite role or the others in Entra".to_owned()),
+            ("phone: { from: [title, nickName], required: true }", json!({"title": " "}), "title, nickName is missing, and mapping.yaml requires it for Ziflow's field phone; give the person a value in Entra and check that Entra's mapping sends it; or change user.phone in mapping.yaml, or add a default there".to_owned()),
+            ("phone: { value: '1' }", json!({"userName": "jo"}), "userName is no e-mail address: it has no at sign; map the person's e-mail address to it in Entra, or let user.email in mapping.yaml take another attribute".to_owned()),
         ] {
             assert_eq!(create(&mapping(entries), scim).unwrap_err(), [expected]);
         }
@@ -545,8 +545,8 @@ mod tests {
             assert_eq!(created(&entry(otherwise), json!({"title": title})), expected, "{otherwise} {title}");
         }
         let refused = create(&mapping(&entry("refuse")), json!({"title": "B"})).unwrap_err();
-        let told = "title holds `b`, and mapping.yaml takes only a*, *-x for Ziflow's `company`; take the person out of \
-                    the application's scope in Entra, or add to `user.company.only` in mapping.yaml what is to be taken";
+        let told = "title holds `b`, and mapping.yaml takes only a*, *-x for Ziflow's field company; take the person out of \
+                    the application's scope in Entra, or add to user.company.only in mapping.yaml what is to be taken";
         assert_eq!(refused, [told]);
         let groups = "group: { from: roles.value, only: 'Ziflow *', otherwise: omit }";
         let roles = json!({"roles": [{"value": "ziflow design"}, {"value": "Other"}]});

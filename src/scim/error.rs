@@ -157,7 +157,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// The detail is for the administrator who sees the person anyway; the log shall not name anybody. Values stand in
-/// quotes or backticks there, and addresses are known by their sign.
+/// quotes or backticks there, names of settings and fields in neither, and addresses are known by their sign.
 pub fn without_values(text: &str) -> String {
     let mut out = String::new();
     let (mut quote, mut before) = (None, ' ');

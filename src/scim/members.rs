@@ -39,7 +39,7 @@ pub(super) fn ids(members: &Value) -> Result<Vec<String>, Error> {
     let mut seen = std::collections::HashSet::new();
     for (place, member) in members.iter().enumerate() {
         let id = id(member).ok_or_else(|| {
-            Error::invalid_value(format!("members[{place}]: `value` is missing: give the id of a person"))
+            Error::invalid_value(format!("members[{place}]: value is missing: give the id of a person"))
         })?;
         if seen.insert(id) {
             ids.push(id.to_owned());
@@ -78,10 +78,7 @@ mod tests {
             assert_eq!(read, expected.map(|ids| ids.iter().map(ToString::to_string).collect()), "{body}");
         }
         for body in [json!({"members": [{}]}), json!({"members": [{"value": ""}]}), json!({"members": [7]})] {
-            assert!(
-                in_body(&body).unwrap_err().detail.starts_with("members[0]: `value` is missing"),
-                "{body}"
-            );
+            assert!(in_body(&body).unwrap_err().detail.starts_with("members[0]: value is missing"), "{body}");
         }
     }
 }
