@@ -110,7 +110,7 @@ impl MayWrite<'_> {
 
 impl Change {
     pub(super) fn new(audit: &Arc<Audit>, asker: Asker, task: Task, call: Call) -> Self {
-        let (calls, name) = (call.calls(), audit.next_name());
+        let (calls, name) = (call.calls().so_far(), audit.next_name());
         let (audit, calls_before) = (Arc::clone(audit), (calls.first().len(), calls.further()));
         Self { audit, asker, task, call, calls_before, name, known: Mutex::default() }
     }
@@ -208,7 +208,7 @@ impl Change {
 
     /// What this change has asked Ziflow.
     fn calls(&self) -> Value {
-        let ((before, further_before), calls) = (self.calls_before, self.call.calls());
+        let ((before, further_before), calls) = (self.calls_before, self.call.calls().so_far());
         let own: Vec<_> = calls.first().iter().skip(before).map(call_told).collect();
         let further = calls.further().saturating_sub(further_before);
         json!({"ziflow_calls": own, "ziflow_calls_further": (further > 0).then_some(further)})

@@ -11,7 +11,7 @@ use tracing::info;
 
 use crate::bridge::pages::Name;
 use crate::bridge::users::text;
-use crate::bridge::{Calls, Seen, State, Users};
+use crate::bridge::{Seen, State, Tally, Users};
 use crate::scim::cursor::Cursor;
 use crate::scim::error::Error;
 use crate::scim::filter::Filter;
@@ -86,8 +86,8 @@ impl List {
 }
 
 impl Users<'_> {
-    /// What Ziflow has been asked so far.
-    pub fn calls(&self) -> Calls {
+    /// What Ziflow is asked.
+    pub fn calls(&self) -> &Tally {
         self.call.calls()
     }
 

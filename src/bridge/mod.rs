@@ -56,7 +56,7 @@ use crate::scim::resource::Resource;
 use crate::scim::version::Conditions;
 use crate::store::groups::Group;
 use crate::store::{self, Store};
-pub use crate::ziflow::calls::{Calls, Made, Outcome};
+pub use crate::ziflow::calls::{Calls, Made, Outcome, Tally};
 use crate::ziflow::client::Invitation;
 use crate::ziflow::directory::Directory;
 use crate::ziflow::model::User;
@@ -243,10 +243,11 @@ impl fmt::Debug for Users<'_> {
 }
 
 impl<'a> Users<'a> {
-    /// The same request with other conditions, as an operation of a bulk request has.
+    /// A part of the same request: an operation of a bulk request has conditions and calls of its own.
     #[must_use]
-    pub fn under(&self, conditions: Conditions) -> Users<'a> {
-        Users { conditions, ..self.with(self.change.task().clone(), self.change.asker().clone()) }
+    pub fn part(&self, conditions: Conditions) -> Users<'a> {
+        let told = (self.change.task().clone(), self.change.asker().clone());
+        self.bridge.users_of(Arc::clone(&self.mapping), self.call.for_part(), conditions, told)
     }
 
     /// The same request of somebody.

@@ -199,6 +199,16 @@ impl Action {
         }
     }
 
+    /// As it is written in the request.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Create(_) => Method::Post.as_str(),
+            Self::Replace(..) => Method::Put.as_str(),
+            Self::Patch(..) => Method::Patch.as_str(),
+            Self::Delete(_) => Method::Delete.as_str(),
+        }
+    }
+
     /// Whom it is about, by id.
     pub fn id(&self) -> Option<&str> {
         match self {

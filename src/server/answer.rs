@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, error, error_span};
 
-use crate::bridge::{Bridge, Calls, Users};
+use crate::bridge::{Bridge, Users};
 use crate::scim::discovery::{self, Pages};
 use crate::scim::error::{Error, without_values};
 use crate::scim::filter;
@@ -47,13 +47,6 @@ pub(super) struct Server {
     pub(super) in_flight: Arc<Semaphore>,
     /// Each write under way holds a copy; when all are gone, none is under way.
     pub(super) writing: mpsc::Sender<Infallible>,
-}
-
-/// Which request it is, and how long Ziflow may be asked for it.
-#[derive(Clone, Debug)]
-pub(super) struct Ticket {
-    pub(super) request_id: RequestId,
-    pub(super) deadline: Instant,
 }
 
 /// A request that nobody has answered yet.
@@ -123,9 +116,7 @@ impl Server {
         } else {
             match timeout(limit, self.handle(&head, &mut body, line, seat)).await {
                 Ok(reply) => reply,
-                Err(_elapsed) => {
-                    self.finished(line, Done::failed(&out_of_time(), Calls::default(), &request_id))
-                }
+                Err(_elapsed) => self.finished(line, Done::failed(&out_of_time(), &request_id)),
             }
         };
         request::discard(&head.headers, &mut body).await;
@@ -142,7 +133,7 @@ impl Server {
         let client = match self.door.check(&head.headers, line.source).await {
             Ok(client) => client,
             Err(refusal) => {
-                let mut done = Done::failed(&refusal.error, Calls::default(), &line.request_id);
+                let mut done = Done::failed(&refusal.error, &line.request_id);
                 done.reason = refusal.reason.or(done.reason);
                 line.is_quiet = refusal.is_known;
                 return self.finished(line, done);
@@ -172,14 +163,14 @@ impl Server {
         client: &Client,
     ) -> Result<Work, Done> {
         let request_id = line.request_id.clone();
-        let told = |error: &Error| Done::failed(error, Calls::default(), &request_id);
+        let told = |error: &Error| Done::failed(error, &request_id);
         let turn = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_none_left| told(&too_many()))?;
         let operation = self.operation(head);
         line.operation = operation.as_ref().map_or(line.operation, Operation::name);
         client.may(&head.method, operation.as_ref().ok()).map_err(|error| told(&error))?;
         let operation = operation.map_err(|no_route| {
             let reason = no_route.detail().map(without_values);
-            Done { reply: Reply::no_route(&no_route, &request_id), calls: Calls::default(), reason }
+            Done { reply: Reply::no_route(&no_route, &request_id), reason }
         })?;
         line.id = operation.id().map(str::to_owned);
         line.object = self.witness.forecast.object(&operation, &Value::Null);
@@ -254,10 +245,9 @@ impl Server {
         let (server, before) = (Arc::clone(self), line.clone());
         let writing = writes.then(|| self.writing.clone());
         let task = async move {
-            let (outcome, calls) = server.carry_out(work, &line).await;
-            let done = match outcome {
-                Ok(reply) => Done { reply, calls, reason: None },
-                Err(error) => Done::failed(&error, calls, &line.request_id),
+            let done = match server.carry_out(work, &line).await {
+                Ok(reply) => Done { reply, reason: None },
+                Err(error) => Done::failed(&error, &line.request_id),
             };
             let reply = server.finished(&line, done);
             drop(writing);
@@ -277,17 +267,17 @@ impl Server {
         reply.unwrap_or_else(|failure| {
             let request_id = &before.request_id;
             error!(%request_id, failure, "a request made the bridge fail; please report this");
-            self.finished(&before, Done::failed(&broken(), Calls::default(), request_id))
+            self.finished(&before, Done::failed(&broken(), request_id))
         })
     }
 
-    async fn carry_out(&self, work: Work, line: &Line) -> (Result<Reply, Error>, Calls) {
+    async fn carry_out(&self, work: Work, line: &Line) -> Result<Reply, Error> {
         let Work { operation, body, conditions, _turn } = work;
         let deadline = self.deadline(line);
-        let ticket = Ticket { request_id: line.request_id.clone(), deadline };
         let users = self.bridge.users(deadline, conditions.clone()).asked_by(line.asker());
+        line.costs(users.calls());
         let base = &self.tenant_url;
-        let outcome = match operation {
+        match operation {
             Operation::ServiceProviderConfig => {
                 let limits = &self.settings.limits;
                 Ok(Reply::ok(discovery::service_provider_config(base, self.pages(), limits.bulk())))
@@ -313,9 +303,8 @@ impl Server {
             Operation::Delete { kind, id } => {
                 resources::delete(&users, kind, &id).await.map(|()| Reply::no_content())
             }
-            Operation::Bulk => self.bulk(&users, body, &ticket).await,
-        };
-        (outcome, users.calls())
+            Operation::Bulk => self.bulk(&users, body, deadline, line).await,
+        }
     }
 }
 
@@ -329,7 +318,7 @@ fn turned_away(path: &str, request_id: &RequestId) -> Done {
     if oauth::is_endpoint(path) {
         return oauth::Failure::turned_away(DETAIL).into_done();
     }
-    Done::failed(&Error::new(StatusCode::FORBIDDEN, DETAIL), Calls::default(), request_id)
+    Done::failed(&Error::new(StatusCode::FORBIDDEN, DETAIL), request_id)
 }
 
 fn out_of_time() -> Error {

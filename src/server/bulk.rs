@@ -12,30 +12,61 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::bridge::Users;
+use crate::bridge::{Calls, Users};
 use crate::scim::bulk::{self, Action, Done, Job};
 use crate::scim::error::{Error, without_values};
 use crate::scim::resource::Resource;
 use crate::scim::schema::GROUP_TYPE;
-use crate::server::answer::{Server, Ticket, broken};
+use crate::server::answer::{Server, broken};
+use crate::server::forecast::Object;
+use crate::server::log::{Line, Part};
 use crate::server::reply::Reply;
 use crate::server::route::{Kind, Operation};
+use crate::server::witness::Witness;
 use crate::server::{Limits, resources};
 
 /// An operation that begins with less time than this would mostly be cut off half-way.
 const LEAST_TIME: Duration = Duration::from_millis(500);
 
-/// What the log says of an operation, whatever becomes of it.
+/// What is told of an operation, whatever becomes of it.
 struct Task {
     name: &'static str,
+    method: &'static str,
     id: Option<String>,
+    newcomer: Option<u64>,
+    object: Option<Object>,
 }
 
 impl Task {
-    fn of(action: &Result<Action, Error>, kind: Kind) -> Self {
+    fn of(action: &Result<Action, Error>, kind: Kind, witness: &Witness) -> Self {
         let action = action.as_ref().ok();
-        let name = action.map_or("none", |action| action.name(kind.resource_type()));
-        Self { name, id: action.and_then(Action::id).map(str::to_owned) }
+        let newcomer = match action {
+            Some(Action::Create(data)) if kind == Kind::User => witness.operations.newcomer(data),
+            _ => None,
+        };
+        Self {
+            name: action.map_or("none", |action| action.name(kind.resource_type())),
+            method: action.map_or("other", Action::method),
+            id: action.and_then(Action::id).map(str::to_owned),
+            newcomer,
+            object: action.and_then(|action| witness.forecast.object_of(kind, action)),
+        }
+    }
+
+    fn ended(
+        self,
+        place: usize,
+        outcome: &Result<Done, Error>,
+        took: Duration,
+        calls: Calls,
+    ) -> (Option<Object>, Part) {
+        let Self { name, method, id, newcomer, object } = self;
+        let (status, id, reason) = match outcome {
+            Ok(done) => (done.status, Some(done.id.clone()), None),
+            Err(error) => (error.status, id, Some(without_values(&error.detail))),
+        };
+        let number = place + 1;
+        (object, Part { number, method, name, id, newcomer, status, reason, took, calls })
     }
 }
 
@@ -46,27 +77,45 @@ impl Limits {
 }
 
 impl Server {
-    pub(super) async fn bulk(&self, users: &Users<'_>, body: Value, ticket: &Ticket) -> Result<Reply, Error> {
+    pub(super) async fn bulk(
+        &self,
+        users: &Users<'_>,
+        body: Value,
+        deadline: Instant,
+        line: &Line,
+    ) -> Result<Reply, Error> {
         let mut job = Job::parse(body, self.settings.limits.max_bulk_operations)?;
         while let Some((place, action)) = job.turn() {
             let kind = if job.resource_type(place).id == GROUP_TYPE.id { Kind::Group } else { Kind::User };
-            let task = Task::of(&action, kind);
+            let task = Task::of(&action, kind, &self.witness);
+            let (began, mut calls) = (Instant::now(), Calls::default());
             let outcome = match action {
-                Ok(_) if Instant::now() + LEAST_TIME > ticket.deadline => Err(no_time_left()),
+                Ok(_) if began + LEAST_TIME > deadline => Err(no_time_left()),
                 Ok(action) => match job.conditions(place) {
                     Ok(conditions) => {
-                        let users = users.under(conditions);
-                        unless_it_breaks(Box::pin(carry_out(&users, kind, action))).await
+                        let users = users.part(conditions);
+                        let outcome = unless_it_breaks(Box::pin(carry_out(&users, kind, action))).await;
+                        calls = users.calls().so_far();
+                        outcome
                     }
                     Err(error) => Err(error),
                 },
                 Err(error) => Err(error),
             };
-            log(ticket, place, &task, &outcome);
+            log(line, place, &task, &outcome);
+            self.witnessed(line, task.ended(place, &outcome, began.elapsed(), calls));
             job.settle(place, outcome);
         }
         let locate = |rt, id: &str| self.bridge.location_of(rt, id);
-        Ok(Reply::ok(job.into_json(locate, ticket.request_id.as_str())))
+        Ok(Reply::ok(job.into_json(locate, line.request_id.as_str())))
+    }
+
+    /// Whoever watches sees each operation, as if it had come alone.
+    fn witnessed(&self, line: &Line, (object, part): (Option<Object>, Part)) {
+        if let Some(object) = object {
+            self.witness.forecast.note(object, Some(part.status), part.id.as_deref());
+        }
+        self.witness.operations.note(line.part(part));
     }
 }
 
@@ -123,8 +172,8 @@ async fn unless_it_breaks(
 }
 
 /// A line for each operation beside the line of the request, so that an operator sees which one failed.
-fn log(ticket: &Ticket, place: usize, task: &Task, outcome: &Result<Done, Error>) {
-    let (request_id, number, operation) = (&ticket.request_id, place + 1, task.name);
+fn log(line: &Line, place: usize, task: &Task, outcome: &Result<Done, Error>) {
+    let (request_id, number, operation) = (&line.request_id, place + 1, task.name);
     let (status, id, reason) = match outcome {
         Ok(done) => (done.status, Some(&done.id), None),
         Err(error) => (error.status, task.id.as_ref(), Some(without_values(&error.detail))),

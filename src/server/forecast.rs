@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::bridge::health::{Component, Health};
-use crate::server::reply::Reply;
+use crate::scim::bulk::Action;
 use crate::server::route::{Kind, Operation};
 
 /// A cycle of Entra's. Looking back for one or two of them, nobody is forgotten between two tries.
@@ -90,19 +90,14 @@ impl Default for Forecast {
 }
 
 impl Forecast {
-    /// Whom a request is about; `None` for lists, bulk requests and discovery.
+    /// Whom a request is about; `None` for lists, discovery, and bulk requests, whose operations count by themselves.
     pub(super) fn object(&self, operation: &Operation, body: &Value) -> Option<Object> {
-        let text = |name: &str| {
-            let named = |(key, _): &(&String, &Value)| key.eq_ignore_ascii_case(name);
-            body.as_object()?.iter().find(named)?.1.as_str()
-        };
         let (kind, id, name) = match operation {
             Operation::Get { kind, id, .. }
             | Operation::Replace { kind, id, .. }
             | Operation::Patch { kind, id, .. }
             | Operation::Delete { kind, id } => (*kind, Some(id.as_str()), None),
-            Operation::Create(kind @ Kind::User, _) => (*kind, None, text("userName")),
-            Operation::Create(kind @ Kind::Group, _) => (*kind, None, text("displayName")),
+            Operation::Create(kind, _) => (*kind, None, name_in(*kind, body)),
             Operation::List(kind, query) => {
                 let pins = query.filter.as_ref()?.pins();
                 let (path, value) = pins.iter().find_map(|(path, value)| Some((path, value.as_str()?)))?;
@@ -110,22 +105,32 @@ impl Forecast {
             }
             _ => return None,
         };
-        if id.is_none() && name.is_none() {
-            return None;
-        }
+        let may_be_absent = matches!(operation, Operation::Get { .. } | Operation::Delete { .. });
+        Some(Object { writes: operation.writes(), may_be_absent, ..self.numbered(kind, id, name)? })
+    }
+
+    /// The same for an operation of a bulk request.
+    pub(super) fn object_of(&self, kind: Kind, action: &Action) -> Option<Object> {
+        let name = if let Action::Create(data) = action { name_in(kind, data) } else { None };
+        let may_be_absent = matches!(action, Action::Delete(_));
+        Some(Object { may_be_absent, ..self.numbered(kind, action.id(), name)? })
+    }
+
+    fn numbered(&self, kind: Kind, id: Option<&str>, name: Option<&str>) -> Option<Object> {
+        id.or(name)?;
         Some(Object {
             id: id.map(|id| self.number(kind, "id", id)),
             name: name.map(|name| self.number(kind, "name", &name.to_lowercase())),
             kind,
-            writes: operation.writes(),
-            may_be_absent: matches!(operation, Operation::Get { .. } | Operation::Delete { .. }),
+            writes: true,
+            may_be_absent: false,
         })
     }
 
-    /// What became of it; none when the client has not waited for the answer.
-    pub(super) fn note(&self, object: Object, reply: Option<&Reply>) {
-        let found = reply.and_then(Reply::subject).map(|id| self.number(object.kind, "id", id));
-        let failed = match reply.map(Reply::status) {
+    /// What became of it: the status, none when the client has not waited for the answer, and the id of whom it shows.
+    pub(super) fn note(&self, object: Object, status: Option<StatusCode>, found: Option<&str>) {
+        let found = found.map(|id| self.number(object.kind, "id", id));
+        let failed = match status {
             Some(StatusCode::NOT_FOUND) if object.may_be_absent => false,
             Some(status) => status.is_client_error() || status.is_server_error(),
             None => true,
@@ -151,6 +156,15 @@ impl Forecast {
     fn number(&self, kind: Kind, what: &str, text: &str) -> u64 {
         self.numbers.hash_one((kind == Kind::Group, what, text))
     }
+}
+
+/// By what the people and groups of a create are known.
+fn name_in(kind: Kind, body: &Value) -> Option<&str> {
+    let name = match kind {
+        Kind::User => "userName",
+        Kind::Group => "displayName",
+    };
+    body.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1.as_str()
 }
 
 impl State {
@@ -235,6 +249,7 @@ mod tests {
     use super::*;
     use crate::scim::error::Error;
     use crate::scim::filter::Limits;
+    use crate::server::reply::Reply;
     use crate::server::request::RequestId;
     use crate::server::route::route;
 
@@ -253,7 +268,7 @@ mod tests {
                 Reply::error(&error, &RequestId::new())
             }
         };
-        forecast.note(object, Some(&reply));
+        forecast.note(object, Some(reply.status()), reply.subject());
     }
 
     fn share(forecast: &Forecast) -> (usize, usize) {
@@ -318,7 +333,7 @@ mod tests {
         for number in 0..MOST * 3 {
             let id = Some(forecast.number(Kind::User, "id", &number.to_string()));
             let object = Object { id, name: None, kind: Kind::User, writes: true, may_be_absent: false };
-            forecast.note(object, None);
+            forecast.note(object, None, None);
         }
         let Share { objects, failed } = forecast.share();
         assert!(objects <= MOST * 2 && failed == objects, "{objects}");

@@ -8,7 +8,6 @@ use http::request::Parts;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::bridge::Calls;
 use crate::server::answer::Server;
 use crate::server::log::{Done, Line};
 use crate::server::oauth::{self, Failure};
@@ -35,14 +34,14 @@ impl Server {
             Ok((client, token)) => {
                 seat.is_known();
                 line.client = Some(client);
-                let done = Done { reply: oauth::granted(&token), calls: Calls::default(), reason: None };
+                let done = Done { reply: oauth::granted(&token), reason: None };
                 return self.finished(line, done);
             }
             Err(failure) => failure,
         };
         let reason = failure.reason();
         let (failure, is_known) = self.door.refuse_grant(failure, line.source);
-        let done = Done { reply: failure.into_reply(), calls: Calls::default(), reason: Some(reason) };
+        let done = Done { reply: failure.into_reply(), reason: Some(reason) };
         line.is_quiet = is_known;
         self.finished(line, done)
     }

@@ -1,15 +1,16 @@
 //! What the log says of a request: who, what, whom by id, the result, what it cost. Nobody is named.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::StatusCode;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::bridge::Calls;
 use crate::bridge::change::Asker;
+use crate::bridge::{Calls, Tally};
 use crate::scim::error::{Error, without_values};
 use crate::server::forecast::Object;
 use crate::server::operations::Operation;
@@ -23,17 +24,30 @@ const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 /// What became of a request.
 pub(super) struct Done {
     pub(super) reply: Reply,
-    pub(super) calls: Calls,
     /// What failed, without anybody in it.
     pub(super) reason: Option<String>,
 }
 
 impl Done {
-    pub(super) fn failed(error: &Error, calls: Calls, request_id: &RequestId) -> Self {
+    pub(super) fn failed(error: &Error, request_id: &RequestId) -> Self {
         // Only where `log.personal_data` allows it; see `telemetry.rs`.
         debug!(target: "personal", %request_id, detail = error.detail, "what failed, with its values");
-        Self { reply: Reply::error(error, request_id), calls, reason: Some(without_values(&error.detail)) }
+        Self { reply: Reply::error(error, request_id), reason: Some(without_values(&error.detail)) }
     }
+}
+
+/// What became of an operation of a bulk request.
+pub(super) struct Part {
+    /// Its place in the request; the first has 1.
+    pub(super) number: usize,
+    pub(super) method: &'static str,
+    pub(super) name: &'static str,
+    pub(super) id: Option<String>,
+    pub(super) newcomer: Option<u64>,
+    pub(super) status: StatusCode,
+    pub(super) reason: Option<String>,
+    pub(super) took: Duration,
+    pub(super) calls: Calls,
 }
 
 /// What the log says of a request.
@@ -56,6 +70,8 @@ pub(super) struct Line {
     pub(super) newcomer: Option<u64>,
     /// Whether the log has heard enough of its like.
     pub(super) is_quiet: bool,
+    /// What Ziflow is asked for it, once it is worked on.
+    calls: Arc<OnceLock<Tally>>,
     /// Whether the client has been answered, or has given up.
     is_answered: Arc<AtomicBool>,
 }
@@ -75,6 +91,7 @@ impl Line {
             writes: false,
             newcomer: None,
             is_quiet: false,
+            calls: Arc::default(),
             is_answered: Arc::default(),
         }
     }
@@ -86,6 +103,15 @@ impl Line {
             source: Some(self.source.to_string()),
             request_id: Some(self.request_id.to_string()),
         }
+    }
+
+    /// It is worked on: these are its calls.
+    pub(super) fn costs(&self, calls: &Tally) {
+        self.calls.set(calls.clone()).unwrap_or_default();
+    }
+
+    fn calls(&self) -> Calls {
+        self.calls.get().map(Tally::so_far).unwrap_or_default()
     }
 
     /// The client is answered. Whether this is the first time.
@@ -116,7 +142,7 @@ impl Line {
             ($level:ident) => {
                 $level!(
                     operation, id, status = status.as_u16(), reason = done.reason, client, source,
-                    ziflow_calls = done.calls.left(), ms, method, client_request_id, %request_id, "request"
+                    ziflow_calls = self.calls().left(), ms, method, client_request_id, %request_id, "request"
                 )
             };
         }
@@ -144,15 +170,32 @@ impl Line {
             status: done.map(|done| done.reply.status()),
             reason: done.and_then(|done| done.reason.clone()),
             took: self.start.elapsed(),
-            calls: done.map(|done| done.calls.clone()).unwrap_or_default(),
+            calls: self.calls(),
+            part: None,
         }
     }
 
-    /// What stands in the place of an id may be a name: only what turned out to be an id is written down.
+    /// An operation of a bulk request, for those who watch.
+    pub(super) fn part(&self, part: Part) -> Operation {
+        let Part { number, method, name, id, newcomer, status, reason, took, calls } = part;
+        Operation {
+            method: method.to_owned(),
+            name,
+            writes: true,
+            id: written_down(id.as_ref(), status.is_success()).cloned(),
+            newcomer,
+            status: Some(status),
+            reason,
+            took,
+            calls,
+            part: Some(number),
+            ..self.operation(None)
+        }
+    }
+
     fn id<'a>(&'a self, done: Option<&'a Done>) -> Option<&'a String> {
         let is_there = done.is_some_and(|done| done.reply.status().is_success());
-        let asked = self.id.as_ref().filter(|id| is_there || !id.contains(['@', ' ']));
-        asked.or(done.and_then(|done| done.reply.id.as_ref()))
+        written_down(self.id.as_ref(), is_there).or(done.and_then(|done| done.reply.id.as_ref()))
     }
 
     /// A method is any word that a client likes.
@@ -164,4 +207,9 @@ impl Line {
     fn ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// What stands in the place of an id may be a name: only what turned out to be an id is written down.
+fn written_down(asked: Option<&String>, is_there: bool) -> Option<&String> {
+    asked.filter(|id| is_there || !id.contains(['@', ' ']))
 }

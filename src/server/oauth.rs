@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::bridge::Calls;
 use crate::server::log::Done;
 use crate::server::reply::Reply;
 
@@ -241,7 +240,7 @@ impl Failure {
     /// With its reason for the log.
     pub(super) fn into_done(self) -> Done {
         let reason = Some(self.reason());
-        Done { reply: self.into_reply(), calls: Calls::default(), reason }
+        Done { reply: self.into_reply(), reason }
     }
 
     pub(super) fn into_reply(self) -> Reply {

@@ -48,6 +48,8 @@ pub(super) struct Operation {
     pub(super) reason: Option<String>,
     pub(super) took: Duration,
     pub(super) calls: Calls,
+    /// Of an operation of a bulk request, its place there; the first has 1.
+    pub(super) part: Option<usize>,
 }
 
 impl Operation {
@@ -157,12 +159,9 @@ impl Operations {
 
     /// The one with this request id, if it is still kept.
     pub(super) fn find(&self, request_id: &str) -> Option<Arc<Operation>> {
-        self.lock()
-            .operations
-            .iter()
-            .rev()
-            .find(|operation| operation.request_id == request_id)
-            .map(Arc::clone)
+        let is_it =
+            |operation: &&Arc<Operation>| operation.request_id == request_id && operation.part.is_none();
+        self.lock().operations.iter().rev().find(is_it).map(Arc::clone)
     }
 
     /// The last change of each person or group, where it failed: the latest first.
@@ -202,6 +201,7 @@ mod tests {
             reason: None,
             took: Duration::ZERO,
             calls: Calls::default(),
+            part: None,
         }
     }
 

@@ -61,7 +61,7 @@ impl Witness {
             let reply = done.map(|done| &done.reply);
             self.traffic.note(line.operation, reply.map(Reply::status), line.start.elapsed());
             if let Some(object) = line.object {
-                self.forecast.note(object, reply);
+                self.forecast.note(object, reply.map(Reply::status), reply.and_then(Reply::subject));
             }
         }
         if !line.is_quiet && (is_first || done.is_some()) {

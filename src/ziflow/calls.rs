@@ -1,6 +1,7 @@
 //! What a request asked Ziflow, call by call: which endpoint, what became of it, what it cost. Nobody is in it.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
@@ -48,6 +49,35 @@ pub enum Outcome {
     Lost,
     /// It never left: the queue was full, Ziflow wanted a pause, or calls were held back.
     NotSent,
+}
+
+/// The calls of a request that is worked on, to be looked at also before it ends. Those of a part of it are the part's own
+/// as well.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    own: Arc<Mutex<Calls>>,
+    whole: Option<Arc<Mutex<Calls>>>,
+}
+
+impl Tally {
+    /// For a part of the request.
+    #[must_use]
+    pub(super) fn part(&self) -> Self {
+        Self { own: Arc::default(), whole: Some(Arc::clone(&self.own)) }
+    }
+
+    pub(super) fn add(&self, made: Made) {
+        let add = |calls: &Mutex<Calls>, made| calls.lock().unwrap_or_else(PoisonError::into_inner).add(made);
+        if let Some(whole) = &self.whole {
+            add(whole, made.clone());
+        }
+        add(&self.own, made);
+    }
+
+    /// Those that have ended.
+    pub fn so_far(&self) -> Calls {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Calls {
@@ -149,16 +179,31 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_kept_of_many_calls_is_bounded() {
-        let made = |outcome| Made {
+    fn made(outcome: Outcome) -> Made {
+        Made {
             method: Method::GET,
             endpoint: "/users".to_owned(),
             outcome,
             retry: 0,
             waited: Duration::ZERO,
             took: Duration::ZERO,
-        };
+        }
+    }
+
+    #[test]
+    fn the_calls_of_a_part_are_the_requests_as_well() {
+        let request = Tally::default();
+        request.add(made(Outcome::Answered(200)));
+        let (first, second) = (request.part(), request.part());
+        first.add(made(Outcome::TimedOut));
+        second.add(made(Outcome::Lost));
+        second.add(made(Outcome::Answered(404)));
+        let counted = |tally: &Tally| tally.so_far().first().len();
+        assert_eq!((counted(&request), counted(&first), counted(&second)), (4, 1, 2));
+    }
+
+    #[test]
+    fn what_is_kept_of_many_calls_is_bounded() {
         let mut calls = Calls::default();
         calls.add(made(Outcome::NotSent));
         for _ in 0..=MOST_KEPT {

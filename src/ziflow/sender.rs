@@ -446,7 +446,7 @@ mod tests {
         let late = Call::until(Instant::now());
         assert!(sender.read(&late, &request).await.is_err());
         let told = |call: &Call| {
-            let calls = call.calls();
+            let calls = call.calls().so_far();
             let outcomes: Vec<_> = calls.first().iter().map(|made| (made.retry, made.outcome)).collect();
             (outcomes, calls.left())
         };

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::ziflow::calls::{Calls, Made};
+use crate::ziflow::calls::{Made, Tally};
 use crate::ziflow::error::Error;
 use crate::ziflow::figures::Ledger;
 use crate::ziflow::origin::{self, Way};
@@ -77,7 +77,7 @@ pub struct Call {
     is_in_the_background: bool,
     made: Arc<AtomicU32>,
     /// What was asked, call by call.
-    calls: Arc<Mutex<Calls>>,
+    calls: Tally,
     /// When the last request left: what it brought is as old as that.
     left: Arc<Mutex<Option<Instant>>>,
     /// The key that has been answered, or has written: another one may be another account's.
@@ -91,7 +91,7 @@ impl Call {
             is_listing: false,
             is_in_the_background: false,
             made: Arc::default(),
-            calls: Arc::default(),
+            calls: Tally::default(),
             left: Arc::default(),
             key: Arc::default(),
         }
@@ -168,13 +168,19 @@ impl Call {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// What has been asked so far, and what became of it.
-    pub fn calls(&self) -> Calls {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What has been asked, and what became of it.
+    pub fn calls(&self) -> &Tally {
+        &self.calls
+    }
+
+    /// The same for a part of the request, whose calls can be told from those of others.
+    #[must_use]
+    pub fn for_part(&self) -> Self {
+        Self { calls: self.calls.part(), ..self.clone() }
     }
 
     pub(super) fn note(&self, made: Made) {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).add(made);
+        self.calls.add(made);
     }
 
     /// Whether a wait of this length still leaves time for an answer.

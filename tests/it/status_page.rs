@@ -1,8 +1,12 @@
 //! The status page and `explain` beside it, as a browser gets them: what they show, and that nothing of what others
 //! write becomes more than text in them.
 
+use std::time::Duration;
+
+use http::Method;
 use reqwest::header::{CONTENT_TYPE, ORIGIN};
 use serde_json::json;
+use ziflow_scim_bridge::simulator::Fault;
 
 use crate::harness::{Bridge, Folder, command, person, ziflow};
 
@@ -253,4 +257,69 @@ fn the_number_of_requests_kept_has_bounds() {
     let told = { check }.output().unwrap();
     let text = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
     assert!(text.contains("BRIDGE_ADMIN__OPERATIONS") && text.contains("10000"), "{text}");
+}
+
+/// What Entra counts as failed is each operation, in one request or alone.
+#[tokio::test]
+async fn each_operation_of_a_bulk_request_is_shown_and_counts() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let id = bridge.create(person("jo@example.com")).await.expect(201).id();
+    let odd = json!({"Operations": [{"op": "replace", "path": "active", "value": "perhaps"}]});
+    let disable = json!({"Operations": [{"op": "replace", "path": "active", "value": false}]});
+    let patch =
+        |path: String, data: &serde_json::Value| json!({"method": "PATCH", "path": path, "data": data});
+    let mut operations = vec![
+        json!({"method": "POST", "path": "/Users", "bulkId": "lee", "data": person("lee@example.com")}),
+        json!({"method": "POST", "path": "/Users", "bulkId": "odd", "data": {"userName": "odd@example.com"}}),
+        patch(format!("/Users/{id}"), &disable),
+    ];
+    operations.extend((0..5).map(|number| patch(format!("/Users/nobody-{number}"), &odd)));
+    let body =
+        json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations});
+    let answer = bridge.ask("POST /Bulk", Some(body)).await.expect(200);
+    let request_id = answer.header("request-id").unwrap().to_owned();
+
+    let seen = page(&bridge, &format!("/?q={request_id}")).await;
+    assert_eq!(counted(&seen), 9, "the request and its operations: {seen}");
+    assert!(seen.contains("operation 8 of a bulk request"), "{seen}");
+    let disabled = page(&bridge, &format!("/?q={request_id}&operation=patch-user&show=2")).await;
+    let (calls, shown) = (requests(&disabled).matches("/users/{id}</td>").count(), counted(&disabled));
+    assert!(shown == 1 && calls > 0 && requests(&disabled).contains(&id), "its own calls: {disabled}");
+    assert!(!requests(&disabled).contains("POST /users</td>"), "and no others: {disabled}");
+    let failed = seen.split("id=\"failed\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(
+        failed.contains("somebody new") && failed.contains("nobody-4") && !failed.contains(&id),
+        "{failed}"
+    );
+    let ready = bridge.admin_text("/readyz").await;
+    assert!(ready.contains("6 of the 8 people and groups"), "{ready}");
+    bridge.stop().await;
+}
+
+/// What had been done when nobody waited any more, or could, is what an operator asks for then.
+#[tokio::test]
+async fn a_request_that_is_cut_off_shows_what_was_done_until_then() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let id = bridge.create(person("jo@example.com")).await.expect(201).id();
+    // The person is read, and the change of them takes longer than the client waits.
+    ziflow.inject(Fault::slow(Duration::from_secs(5)).method(Method::PUT));
+    let before = ziflow.total_calls();
+    let change = json!([{"op": "replace", "path": "active", "value": false}]);
+    let arrived = async {
+        while !ziflow.calls_since(before).iter().any(|call| call.method == "PUT") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        answer = bridge.patch(&id, change) => panic!("{answer:?}"),
+        () = arrived => {}
+    }
+    bridge.line("the client went away before it was answered").await;
+    let seen = page(&bridge, "/?operation=patch-user").await;
+    let shown = requests(&seen);
+    assert!(shown.contains(">gone<") && shown.contains("GET /users/{id}</td>"), "{shown}");
+    assert!(!shown.contains("PUT /users/{id}</td>"), "it has not ended: {shown}");
+    bridge.kill();
 }

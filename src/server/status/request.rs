@@ -14,7 +14,7 @@ pub(super) fn shown(operation: &Operation, open: bool, now: Timestamp) -> Markup
         details open[open] {
             summary {
                 (status_tag(operation.status))
-                span { (operation.name) }
+                span { (operation.name) @if let Some(number) = operation.part { span.faint { " " (number) } } }
                 span.whom title=(whom) {
                     @if !whom.is_empty() { span.mono { (whom) } " " }
                     @if let Some(reason) = &operation.reason { span.faint { (reason) } }
@@ -25,7 +25,10 @@ pub(super) fn shown(operation: &Operation, open: bool, now: Timestamp) -> Markup
             div.inside {
                 dl {
                     dt { "Time" } dd { (format!("{:.3}", operation.at)) }
-                    dt { "Request" } dd { (operation.method) " by " (operation.who) }
+                    dt { "Request" } dd {
+                        (operation.method) " by " (operation.who)
+                        @if let Some(number) = operation.part { ", operation " (number) " of a bulk request" }
+                    }
                     dt { "Request id" } dd.mono { (operation.request_id) }
                     @if let Some(id) = &operation.client_request_id { dt { "Client's id" } dd.mono { (id) } }
                     @if let Some(id) = &operation.id { dt { "SCIM id" } dd.mono { (id) } }
