@@ -7,6 +7,7 @@ The command line of a test: PID-OF-ITS-FIRST-PROCESS ROOT
 import http.client
 import json
 import pathlib
+import socket
 import ssl
 import subprocess
 import sys
@@ -90,11 +91,17 @@ def person(name, **attributes):
 
 
 class Entra:
-    """Entra, with its Secret Token; with `authority`, it comes over TLS and trusts that certificate only."""
+    """Entra, with its Secret Token; with `authority`, it comes over TLS and trusts that one only."""
 
     def __init__(self, token, port=8080, authority=None):
         self.token, self.port = token, port
         self.tls = ssl.create_default_context(cafile=authority) if authority else None
+
+    def certificate(self):
+        """The number of the certificate that is shown."""
+        with socket.create_connection(("127.0.0.1", self.port)) as plain:
+            with self.tls.wrap_socket(plain, server_hostname="scim.example.com") as connection:
+                return connection.getpeercert()["serialNumber"]
 
     def request(self, method, path, body=None):
         """One request on a connection of its own. The answer, and its body."""

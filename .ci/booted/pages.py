@@ -1,5 +1,6 @@
 """The pages of the manual, and their commands, run as written. What is run is ticked off."""
 
+import functools
 import pathlib
 import re
 import shlex
@@ -7,7 +8,7 @@ import textwrap
 
 from machine import NAME, log, must, tried, until
 
-REPOSITORY = pathlib.Path(__file__).parent.parent
+REPOSITORY = pathlib.Path(__file__).parent.parent.parent
 # Somebody who may use sudo, and nothing else.
 PERSON = "kim"
 
@@ -26,6 +27,11 @@ def typed(script, answers="", folder="~", anyhow=False, **variables):
 def flat(text):
     """Text on one line."""
     return " ".join(text.split())
+
+
+@functools.cache
+def page(name):
+    return Page(name)
 
 
 class Page:
@@ -63,10 +69,18 @@ class Entry:
         must(len(found) == 1, f"{self.name}: {len(found)} blocks of {language} with `{words}`")
         return found[0]
 
-    def run(self, words, **how):
-        """Runs the one block of commands in which these words stand."""
+    def tick(self, words):
+        """The one block of commands in which these words stand, which is about to be run."""
         script = self.block("sh", words)
         self.run_so_far.append(script)
+        return script
+
+    def run(self, words, instead={}, **how):
+        """Runs the one block of commands in which these words stand, with others `instead` of some."""
+        script = self.tick(words)
+        for old, new in instead.items():
+            must(old in script, f"{self.name} does not type `{old}`")
+            script = script.replace(old, new)
         return typed(script, **how)
 
     def type(self, command, **how):

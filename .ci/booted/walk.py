@@ -4,8 +4,8 @@ import json
 import re
 import time
 
-from machine import ETC, NAME, ROOT, Entra, edit, inside, must, shown, step, until
-from pages import PERSON, Page, service_log, typed
+from machine import ETC, NAME, ROOT, Entra, edit, inside, must, shown, step
+from pages import PERSON, page, typed
 
 HOME = ROOT / "home" / PERSON
 # Where the machine keeps authorities that its administrator trusts.
@@ -15,7 +15,7 @@ ACCOUNT_KEY = "the-key-of-the-account"
 
 def walk():
     """Leaves a bridge behind that speaks TLS at port 443 of a socket of systemd's, and Entra."""
-    install, units = Page("README.md").entries["Install"], Page("docs/systemd.md")
+    install, units = page("README.md").entries["Install"], page("docs/systemd.md")
     begin = time.monotonic()
 
     step("README: installed")
@@ -39,7 +39,8 @@ def walk():
     install.promises("serving Entra at …", said)
     install.promises("Ziflow takes the API key", said)
     said = install.type('printf %s "$TOKEN" | sudo ziflow-scim-bridge doctor --token-file -', TOKEN=token)
-    must(said.count("warning") == 2 and "API key" in said and "failed" not in said, f"all is well but one thing:\n{said}")
+    must(re.search("^ok +bridge", said, re.M) and re.search("^warning +people: .* API key", said, re.M | re.S), said)
+    must("1 warning," in said and "failed" not in said, f"all else is well:\n{said}")
     must(Entra(token).serves(), "Entra's Test Connection")
     print(f"   a bridge that answers Entra's Test Connection after {time.monotonic() - begin:.0f} s of the machine's", flush=True)
 
@@ -82,20 +83,24 @@ def walk():
 
 
 def certificate(name):
-    """A certificate as certbot keeps it, whose authority the machine trusts. It takes the place of the one before it."""
+    """A certificate as certbot keeps it, of an authority that the machine trusts, in the place of the one before it."""
     archive, live = "/etc/letsencrypt/archive/scim.example.com", "/etc/letsencrypt/live/scim.example.com"
-    extensions = "subjectAltName=DNS:scim.example.com"
-    inside("sh", "-c", f"""
-        [ -d {live} ] || install -d -m 0700 /etc/letsencrypt/live /etc/letsencrypt/archive
-        mkdir -p {live} {archive}
+    inside("sh", "-e", "-c", f"""
+        if [ ! -d {live} ]; then
+          install -d -m 0700 /etc/letsencrypt/live /etc/letsencrypt/archive
+          mkdir {live} {archive}
+          openssl req -x509 -newkey rsa:2048 -nodes -days 900 -subj /CN=Authority -keyout /root/authority.key -out /{AUTHORITY}
+          update-ca-certificates
+        fi
         cd {archive}
-        openssl req -x509 -newkey rsa:2048 -nodes -days 80 -subj /CN=scim.example.com -addext {extensions} \
-          -keyout privkey-{name}.pem -out fullchain-{name}.pem
-        chgrp --reference={archive} *; chmod 0640 privkey-*
-        ln -sf ../../archive/scim.example.com/privkey-{name}.pem {live}/privkey.pem
-        ln -sf ../../archive/scim.example.com/fullchain-{name}.pem {live}/fullchain.pem
-        cp fullchain-{name}.pem /{AUTHORITY}
-        update-ca-certificates
+        openssl req -newkey rsa:2048 -nodes -subj /CN=scim.example.com -addext subjectAltName=DNS:scim.example.com \\
+          -keyout privkey-{name}.pem -out /root/request.pem
+        openssl x509 -req -in /root/request.pem -copy_extensions copy -CA /{AUTHORITY} -CAkey /root/authority.key -days 80 \\
+          -out fullchain-{name}.pem
+        cat /{AUTHORITY} >>fullchain-{name}.pem
+        chgrp --reference=. *
+        chmod 0640 privkey-*
+        for file in privkey fullchain; do ln -sf ../../archive/scim.example.com/$file-{name}.pem {live}/$file.pem; done
     """)
 
 
