@@ -21,7 +21,7 @@ use crate::scim::query::Query;
 use crate::scim::resource::{Meta, Resource};
 use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
 use crate::scim::version::Conditions;
-use crate::store::groups::{Change, Edit, Edited, Group};
+use crate::store::groups::{Change, Edit, Edited, Group, Refusal};
 
 /// Lists of groups are made anew for each request, so there is one generation of them.
 const GENERATION: u64 = 1;
@@ -65,7 +65,8 @@ impl Groups<'_> {
     /// The group with this id, with its members if they are wanted: without them, Ziflow is not asked for anything.
     pub async fn get(&self, id: &str, with_members: bool) -> Result<Resource, Error> {
         let group = self.find(id).await?;
-        self.shown(&group, with_members).await
+        let mut room = self.0.bridge.settings.max_group_members;
+        self.shown_within(&group, with_members, &mut room).await
     }
 
     /// Replaces a group's resource. Members left out stay; an empty list takes all away.
@@ -117,8 +118,10 @@ impl Groups<'_> {
         let filter = query.filter.as_ref();
         let mut found = Vec::new();
         for group in self.candidates(filter).await? {
-            let shown = self.shown_for(&group, query).await?;
+            let mut shown = self.shown_for(&group, query).await?;
             if filter.is_none_or(|filter| filter.matches(&shown)) {
+                // They have been looked at, and may be many; whom the page shows is read again.
+                shown.remove(&members_path()?);
                 found.push((group, shown));
             }
         }
@@ -131,9 +134,10 @@ impl Groups<'_> {
         let cursors = start.cursors(query, GENERATION, page.end, page.total);
         let with_members = query.projection.shows("members");
         let mut resources = Vec::new();
+        let mut room = self.0.bridge.settings.max_group_members;
         for number in &page.slots {
             if let Some((group, _)) = found.iter().find(|(group, _)| group.number == *number) {
-                resources.push(self.shown(group, with_members).await?);
+                resources.push(self.shown_within(group, with_members, &mut room).await?);
             }
         }
         Ok(List { rt: &GROUP_TYPE, total: page.total, resources, before: start.from, cursors })
@@ -238,22 +242,31 @@ impl Groups<'_> {
         let is_same = before.is_some() && fields.is_empty();
         let details = Details { effect: Some(effect), fields, ..Details::default() };
         self.0.change.may_write(details).await?;
-        let edit = Edit { group, members, now: seconds() };
+        let most_members = self.0.bridge.settings.max_group_members;
+        let edit = Edit { group, members, most_members, now: seconds() };
         let store = &self.0.bridge.store;
-        if let Some(Edited { group, joined, left }) = store.edit_group(edit).await? {
-            if is_same && joined.is_empty() && left.is_empty() {
-                self.0.change.was_nothing();
+        match store.edit_group(edit).await? {
+            Ok(Edited { group, joined, left }) => {
+                if is_same && joined.is_empty() && left.is_empty() {
+                    self.0.change.was_nothing();
+                }
+                self.0.change.learn(Details { joined, left, ..Details::default() });
+                let after = self.0.bridge.keep_up(group).await?;
+                self.0.bridge.grants_due.notify_one();
+                Ok(after)
             }
-            self.0.change.learn(Details { joined, left, ..Details::default() });
-            let after = self.0.bridge.keep_up(group).await?;
-            self.0.bridge.grants_due.notify_one();
-            return Ok(after);
+            Err(Refusal::NameTaken) => {
+                let holder = store.group_named(&name).await?.map(|group| group.id).unwrap_or_default();
+                Err(Error::uniqueness(format!(
+                    "displayName: another group has this name already, the one with id {holder}; names are compared \
+                     without regard to case"
+                )))
+            }
+            Err(Refusal::TooManyMembers) => Err(Error::invalid_value(format!(
+                "members: the group would have more than {most_members} members (server.max_group_members), so nothing \
+                 was changed"
+            ))),
         }
-        let holder = store.group_named(&name).await?.map(|group| group.id).unwrap_or_default();
-        Err(Error::uniqueness(format!(
-            "displayName: another group has this name already, the one with id {holder}; names are compared without \
-             regard to case"
-        )))
     }
 
     /// The store's changes; whom a filter selects is looked up.
@@ -313,6 +326,26 @@ impl Groups<'_> {
         Ok(strangers)
     }
 
+    /// In an answer that has room for so many members, which all its groups share.
+    async fn shown_within(
+        &self,
+        group: &Group,
+        with_members: bool,
+        room: &mut u32,
+    ) -> Result<Resource, Error> {
+        if with_members {
+            let count = self.0.bridge.store.count_members(group.number).await?;
+            *room = room.checked_sub(count).ok_or_else(|| {
+                let most = self.0.bridge.settings.max_group_members;
+                Error::too_many(format!(
+                    "the answer would hold more than {most} members (server.max_group_members): ask with \
+                     excludedAttributes=members, or for fewer groups (count)"
+                ))
+            })?;
+        }
+        self.shown(group, with_members).await
+    }
+
     async fn shown(&self, group: &Group, with_members: bool) -> Result<Resource, Error> {
         let members =
             if with_members { Some(self.0.bridge.store.members(group.number).await?) } else { None };
@@ -353,8 +386,10 @@ impl Bridge {
                 return Ok(group);
             }
             info!(id = group.id, "this group grants something else from now on");
-            let edit = Edit { group: Group { grants, ..group }, members: Vec::new(), now: seconds() };
-            group = self.store.edit_group(edit).await?.ok_or_else(unknown_group)?.group;
+            let most_members = self.settings.max_group_members;
+            let group_now = Group { grants, ..group };
+            let edit = Edit { group: group_now, members: Vec::new(), most_members, now: seconds() };
+            group = self.store.edit_group(edit).await?.map_err(|_refusal| unknown_group())?.group;
         }
     }
 }

@@ -110,11 +110,14 @@ pub struct Policy {
     pub dry_run: bool,
 }
 
-/// `ziflow.*` of the settings, as far as they concern what is written.
+/// `ziflow.*` of the settings, as far as they concern what is written, and how large a group may be.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
     pub update: Update,
     pub key_user_email: Option<String>,
+    /// `server.max_group_members`
+    #[serde(skip)]
+    pub max_group_members: u32,
 }
 
 /// What is remembered about a person beside their resource.

@@ -144,6 +144,7 @@ pub(super) fn keys() -> Vec<Key> {
         ("server.max_json_values", Integer(100..=10_000_000)),
         ("server.max_patch_operations", Integer(1..=100_000)),
         ("server.max_members", Integer(1..=1_000_000)),
+        ("server.max_group_members", Integer(1..=10_000_000)),
         ("server.max_attributes", Integer(1..=10_000)),
         ("admin.listen", Text),
         ("admin.token", Token),

@@ -193,7 +193,9 @@ impl Loader {
         let to_issuers = way.as_ref().ok().cloned().map(|way| self.way_to_issuers(&way)).transpose();
         let audit = self.audit();
         let mapping = self.mapping();
-        let bridge: bridge::Settings = self.section("ziflow")?;
+        let mut bridge: bridge::Settings = self.section("ziflow")?;
+        let most = self.value("server.max_group_members").and_then(|most| most.as_u64());
+        bridge.max_group_members = most.and_then(|most| most.try_into().ok()).unwrap_or(u32::MAX);
         let told = |report: &Report| report.problem.key.to_lowercase().contains("key_user");
         if bridge.key_user_email.is_none() && !self.is_unread() && !self.reports.iter().any(told) {
             self.warn_of_key_user();

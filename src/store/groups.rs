@@ -77,6 +77,8 @@ pub struct Edit {
     /// As it is to be; `number` and `revision` are the store's.
     pub group: Group,
     pub members: Vec<Change>,
+    /// So many may belong to it once somebody has joined. Who leaves may always do so.
+    pub most_members: u32,
     /// Seconds since 1970: since when what follows for people is waiting.
     pub now: i64,
 }
@@ -87,6 +89,14 @@ pub struct Edited {
     pub group: Group,
     pub joined: BTreeSet<String>,
     pub left: BTreeSet<String>,
+}
+
+/// Why nothing has become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another group has the name.
+    NameTaken,
+    TooManyMembers,
 }
 
 /// Somebody for whom what their groups grant is to be applied.
@@ -194,16 +204,19 @@ pub(super) fn strangers(connection: &Connection, ids: &[String]) -> Result<Vec<S
     Ok(strangers)
 }
 
-/// Makes the group, or changes it. None when its name is another group's.
-pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Option<Edited>, Error> {
+/// Makes the group, or changes it.
+pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Result<Edited, Refusal>, Error> {
     let transaction = connection.transaction()?;
-    let Edit { group, members, now } = edit;
+    let Edit { group, members, most_members, now } = edit;
     if group_named(&transaction, &group.name)?.is_some_and(|other| other.id != group.id) {
-        return Ok(None);
+        return Ok(Err(Refusal::NameTaken));
     }
     let before = one(&transaction, "id", &group.id)?;
     let number = put(&transaction, group, before.as_ref())?;
     let (joined, left) = change_members(&transaction, number, members)?;
+    if !joined.is_empty() && count_members(&transaction, number)? > *most_members {
+        return Ok(Err(Refusal::TooManyMembers));
+    }
     let regranted = before.as_ref().is_some_and(|before| before.grants != group.grants);
     if regranted {
         // Whoever has just left is among the changed.
@@ -223,9 +236,14 @@ pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Option<Ed
             params![number, group.last_modified],
         )?;
     }
-    let after = one(&transaction, "id", &group.id)?;
+    let after = one(&transaction, "id", &group.id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     transaction.commit()?;
-    Ok(after.map(|group| Edited { group, joined, left }))
+    Ok(Ok(Edited { group: after, joined, left }))
+}
+
+pub(super) fn count_members(connection: &Connection, number: u32) -> Result<u32, Error> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM members WHERE number = ?1")?;
+    Ok(statement.query_row([number], |row| row.get(0))?)
 }
 
 fn grants_something(grants: &Value) -> bool {
@@ -447,7 +465,7 @@ mod tests {
     }
 
     fn put(store: &mut Connection, group: &Group, members: Vec<Change>, now: i64) -> Group {
-        edit(store, &Edit { group: group.clone(), members, now }).unwrap().unwrap().group
+        edit(store, &Edit { group: group.clone(), members, most_members: 4, now }).unwrap().unwrap().group
     }
 
     fn waiting_ids(store: &Connection) -> Vec<String> {
@@ -478,11 +496,31 @@ mod tests {
     }
 
     #[test]
+    fn a_group_grows_to_a_bound_and_always_shrinks() {
+        let mut store = store();
+        let group = group_of("g", "one", json!({"roles": ["manager"]}));
+        let before = put(&mut store, &group, vec![Change::Add(ids(&["a", "b", "c"]))], 1);
+        let mut edit_within = |most_members, members| {
+            edit(&mut store, &Edit { group: group.clone(), members, most_members, now: 2 }).unwrap()
+        };
+        for members in [vec![Change::Add(ids(&["d"]))], vec![Change::Replace(ids(&["d", "e", "f", "g"]))]] {
+            assert_eq!(edit_within(3, members), Err(Refusal::TooManyMembers));
+        }
+        // Who changes places needs no more room, and who is there already has some.
+        edit_within(3, vec![Change::Remove(ids(&["a"])), Change::Add(ids(&["d"]))]).unwrap();
+        edit_within(1, vec![Change::Add(ids(&["b"]))]).unwrap();
+        edit_within(1, vec![Change::Remove(ids(&["b"]))]).unwrap();
+        assert_eq!(members(&store, before.number).unwrap(), ["c", "d"]);
+        assert_eq!(waiting_ids(&store), ["a", "b", "c", "d"], "nothing follows from what was refused");
+    }
+
+    #[test]
     fn a_name_has_one_holder() {
         let mut store = store();
         put(&mut store, &group_of("g", "one", json!({})), vec![], 1);
-        let other = Edit { group: group_of("h", "one", json!({})), members: vec![], now: 1 };
-        assert_eq!(edit(&mut store, &other).unwrap(), None);
+        let group = group_of("h", "one", json!({}));
+        let other = Edit { group, members: vec![], most_members: 4, now: 1 };
+        assert_eq!(edit(&mut store, &other).unwrap(), Err(Refusal::NameTaken));
         // Whoever joins and leaves in one request has done neither.
         let group = group_of("g", "one", json!({}));
         let members = vec![
@@ -491,7 +529,7 @@ mod tests {
             Change::Replace(ids(&["a", "c"])),
         ];
         let Edited { joined, left, .. } =
-            edit(&mut store, &Edit { group, members, now: 1 }).unwrap().unwrap();
+            edit(&mut store, &Edit { group, members, most_members: 4, now: 1 }).unwrap().unwrap();
         assert_eq!((joined, left), (["a", "c"].map(str::to_owned).into(), BTreeSet::new()));
         assert_eq!(group_named(&store, "one").unwrap().unwrap().id, "g");
         assert_eq!(groups_with(&store, "external-g").unwrap().len(), 1);

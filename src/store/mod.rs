@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 
-use crate::store::groups::{Due, Edit, Edited, Group};
+use crate::store::groups::{Due, Edit, Edited, Group, Refusal};
 use crate::store::sizes::Counted;
 pub use crate::store::sizes::Sizes;
 
@@ -275,13 +275,18 @@ impl Store {
         self.run(move |connection| groups::is_member(connection, number, &id)).await
     }
 
+    /// How many belong to a group.
+    pub async fn count_members(&self, number: u32) -> Result<u32, Error> {
+        self.run(move |connection| groups::count_members(connection, number)).await
+    }
+
     /// Those of these ids that are no people of the store.
     pub async fn strangers(&self, ids: Vec<String>) -> Result<Vec<String>, Error> {
         self.run(move |connection| groups::strangers(connection, &ids)).await
     }
 
     /// Makes or changes a group, and notes for whom something follows. None when its name is another group's.
-    pub async fn edit_group(&self, edit: Edit) -> Result<Option<Edited>, Error> {
+    pub async fn edit_group(&self, edit: Edit) -> Result<Result<Edited, Refusal>, Error> {
         self.run(move |connection| groups::edit(connection, &edit)).await
     }
 

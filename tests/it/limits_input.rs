@@ -192,3 +192,48 @@ async fn absurd_bodies_cost_little_and_keep_nobody_waiting() {
     assert!(grown < 150, "{grown} MB more than {before}");
     bridge.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_has_so_many_members() {
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__MAX_GROUP_MEMBERS", "2")]).await;
+    let mut people = Vec::new();
+    for name in ["a@example.com", "b@example.com", "c@example.com"] {
+        people.push(json!({"value": bridge.create(person(name)).await.expect(201).id()}));
+    }
+    let group = |name: &str, members: &[Value]| {
+        let schemas = ["urn:ietf:params:scim:schemas:core:2.0:Group"];
+        Some(json!({"schemas": schemas, "displayName": name, "members": members}))
+    };
+    let id = bridge.ask("POST /Groups", group("One", &people[..2])).await.expect(201).id();
+    let target = format!("/Groups/{}", encoded(&id));
+    let change = async |op: &str, member: &Value| {
+        let operations = json!([{"op": op, "path": "members", "value": [member]}]);
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations,
+        });
+        bridge.ask(&format!("PATCH {target}"), Some(body)).await
+    };
+    beyond(change("Add", &people[2]).await, 400, "server.max_group_members");
+    beyond(bridge.ask("POST /Groups", group("Two", &people)).await, 400, "server.max_group_members");
+    beyond(
+        bridge.ask(&format!("PUT {target}"), group("One", &people)).await,
+        400,
+        "server.max_group_members",
+    );
+    let shown = bridge.get(&target).await.expect(200).body["members"].clone();
+    assert_eq!(shown.as_array().unwrap().len(), 2, "nothing was changed");
+    change("Add", &people[0]).await.expect(204);
+    change("Remove", &people[0]).await.expect(204);
+    change("Add", &people[2]).await.expect(204);
+
+    // Together, an answer shows no more of them either.
+    bridge.ask("POST /Groups", group("Two", &people[..1])).await.expect(201);
+    beyond(bridge.get("/Groups").await, 400, "server.max_group_members");
+    let page = bridge.get("/Groups?excludedAttributes=members").await.expect(200).body;
+    assert_eq!(page["totalResults"], 2);
+    bridge.get("/Groups?count=1").await.expect(200);
+    let of_b = encoded(&format!("members.value eq {}", people[1]["value"]));
+    bridge.get(&format!("/Groups?filter={of_b}")).await.expect(200);
+    bridge.stop().await;
+}
