@@ -294,8 +294,7 @@ impl Users<'_> {
     async fn begin(&self, creation: &Creation, user: User, mut granted: Granted) -> Result<Seen, Error> {
         self.change.may_write(creation.details("created", &creation.fields)).await?;
         let meanwhile = self.bridge.store.person(&user.id).await?;
-        let groups =
-            self.bridge.store.groups_of(vec![user.id.clone()]).await?.into_iter().flatten().collect();
+        let groups = self.groups_of(&user.id).await?;
         let by_groups = State::of(meanwhile.as_ref()).granted_by_groups;
         let mut after = creation.resource.clone().into_map();
         if let Some(row) = &meanwhile {

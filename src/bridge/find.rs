@@ -179,7 +179,7 @@ impl Users<'_> {
         Ok(seen)
     }
 
-    async fn groups_of(&self, id: &str) -> Result<Vec<Group>, Error> {
+    pub(super) async fn groups_of(&self, id: &str) -> Result<Vec<Arc<Group>>, Error> {
         Ok(self.bridge.store.groups_of(vec![id.to_owned()]).await?.into_iter().flatten().collect())
     }
 
@@ -192,7 +192,7 @@ impl Users<'_> {
         Ok(self.bridge.store.unbury(&user.id).await?)
     }
 
-    fn merge(&self, user: User, row: Option<Person>, groups: Vec<Group>) -> Seen {
+    fn merge(&self, user: User, row: Option<Person>, groups: Vec<Arc<Group>>) -> Seen {
         let state = State::of(row.as_ref());
         let stored = row.as_ref().map(|row| Resource::from_stored(row.resource.clone()));
         let shown = self.mapping.merge(stored.as_ref(), &state.memory, &user);

@@ -1,6 +1,7 @@
 //! Groups: they live in the store, for Ziflow has none that could be reached. Who belongs is changed at once and whole;
 //! what a group grants in Ziflow follows later, see `grants.rs`.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -160,7 +161,13 @@ impl Groups<'_> {
             return Ok(store.groups_with_external_id(external_id).await?);
         }
         if let Some(member) = by("members.value").or_else(|| by("members")) {
-            return Ok(store.groups_of(vec![member.to_owned()]).await?.into_iter().flatten().collect());
+            return Ok(store
+                .groups_of(vec![member.to_owned()])
+                .await?
+                .into_iter()
+                .flatten()
+                .map(Arc::unwrap_or_clone)
+                .collect());
         }
         Ok(store.groups().await?)
     }
@@ -395,8 +402,8 @@ impl Bridge {
 }
 
 /// The groups of a person, as the person shows them.
-pub(super) fn of_person(groups: &[Group], location: impl Fn(&str) -> String) -> Vec<Value> {
-    let shown = |group: &Group| {
+pub(super) fn of_person(groups: &[Arc<Group>], location: impl Fn(&str) -> String) -> Vec<Value> {
+    let shown = |group: &Arc<Group>| {
         let mut shown = Map::new();
         shown.insert("value".to_owned(), group.id.as_str().into());
         shown.insert("$ref".to_owned(), location(&group.id).into());
@@ -410,9 +417,10 @@ pub(super) fn of_person(groups: &[Group], location: impl Fn(&str) -> String) -> 
 }
 
 /// What these groups grant together, by the mapping that is given.
-pub(super) fn granted(mapping: &Arc<crate::mapping::Mapping>, groups: &[Group]) -> Grants {
+pub(super) fn granted(mapping: &Arc<crate::mapping::Mapping>, groups: &[impl Borrow<Group>]) -> Grants {
     let mut all = Grants::default();
     for group in groups {
+        let group = group.borrow();
         let name = group.resource.get("displayName").and_then(Value::as_str).unwrap_or_default();
         all.add(&mapping.grants(name, group.external_id.as_deref()));
     }

@@ -172,7 +172,7 @@ struct Seen {
     /// The merge, without `id`, `meta` and `groups`.
     shown: Resource,
     /// The groups they belong to.
-    groups: Vec<Group>,
+    groups: Vec<Arc<Group>>,
     /// Whether Ziflow has been asked for the person by this very request.
     fresh: bool,
 }

@@ -1,6 +1,7 @@
 //! Groups, who belongs to them, and the people for whom what their groups grant is still to be applied.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::{Map, Value};
@@ -167,12 +168,24 @@ pub(super) fn groups_with(connection: &Connection, external_id: &str) -> Result<
     many(connection, &query, [external_id])
 }
 
-/// Those to which this person belongs.
-pub(super) fn groups_of(connection: &Connection, id: &str) -> Result<Vec<Group>, Error> {
-    let query = format!(
-        "SELECT {COLUMNS} FROM scim_groups WHERE number IN (SELECT number FROM members WHERE id = ?1) ORDER BY number"
-    );
-    many(connection, &query, [id])
+/// Those to which each of these people belongs, each group read once.
+pub(super) fn groups_of(connection: &Connection, ids: &[String]) -> Result<Vec<Vec<Arc<Group>>>, Error> {
+    let mut memberships =
+        connection.prepare_cached("SELECT number FROM members WHERE id = ?1 ORDER BY number")?;
+    let query = format!("SELECT {COLUMNS} FROM scim_groups WHERE number = ?1");
+    let mut known: HashMap<u32, Arc<Group>> = HashMap::new();
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        let numbers: Vec<u32> = memberships.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for number in &numbers {
+            if !known.contains_key(number) {
+                let group = many(connection, &query, [number])?.pop();
+                known.extend(group.map(|group| (*number, Arc::new(group))));
+            }
+        }
+        all.push(numbers.iter().filter_map(|number| known.get(number).cloned()).collect());
+    }
+    Ok(all)
 }
 
 fn many(connection: &Connection, query: &str, values: impl rusqlite::Params) -> Result<Vec<Group>, Error> {
@@ -542,14 +555,17 @@ mod tests {
             let group = group_of(id, name, json!({"roles": ["manager"]}));
             put(&mut store, &group, vec![Change::Add(ids(&["a", "b"]))], 1);
         }
-        assert_eq!(groups_of(&store, "a").unwrap().len(), 2);
+        assert_eq!(groups_of(&store, &ids(&["a"])).unwrap()[0].len(), 2);
         let transaction = store.transaction().unwrap();
         forget_person(&transaction, "b").unwrap();
         transaction.commit().unwrap();
-        assert_eq!((groups_of(&store, "b").unwrap().len(), waiting_ids(&store)), (0, ids(&["a"])));
+        assert_eq!(
+            (groups_of(&store, &ids(&["b"])).unwrap()[0].len(), waiting_ids(&store)),
+            (0, ids(&["a"]))
+        );
         settle(&store, &next_due(&store, 1).unwrap().unwrap()).unwrap();
         assert!(delete(&mut store, "g", 5).unwrap() && !delete(&mut store, "g", 5).unwrap());
-        assert_eq!(groups_of(&store, "a").unwrap().len(), 1);
+        assert_eq!(groups_of(&store, &ids(&["a"])).unwrap()[0].len(), 1);
         assert_eq!(waiting_ids(&store), ["a"], "what the group granted is to be looked at");
     }
 

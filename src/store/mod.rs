@@ -261,8 +261,8 @@ impl Store {
     }
 
     /// The groups of each of these people, in the order of the ids.
-    pub async fn groups_of(&self, ids: Vec<String>) -> Result<Vec<Vec<Group>>, Error> {
-        self.run(move |connection| ids.iter().map(|id| groups::groups_of(connection, id)).collect()).await
+    pub async fn groups_of(&self, ids: Vec<String>) -> Result<Vec<Vec<Arc<Group>>>, Error> {
+        self.run(move |connection| groups::groups_of(connection, &ids)).await
     }
 
     /// The ids of a group's members.
