@@ -130,8 +130,8 @@ def not_ready(entry, entra):
             entry.promises(f"`{part}`")
     ziflow("key", "yet-another")
     entra.ask("GET", "/Users/nobody")
-    said = json.loads(entry.type("curl -sS http://127.0.0.1:9464/readyz"))
-    must(not said["ready"] and said["parts"]["key"]["state"] == "failing" and said["parts"]["key"]["since"], f"{said}")
+    said = entry.type("curl -sS http://127.0.0.1:9464/readyz | grep failing")
+    must('"key": {' in said and '"since":' in said, said)
     ziflow("key", "another-key")
     until(lambda: readiness()[0], "it becomes ready by itself", patience=15)
     with socket.create_connection(("127.0.0.1", entra.port)) as held:

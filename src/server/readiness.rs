@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::bridge::Bridge;
@@ -94,12 +94,14 @@ impl Readiness {
 }
 
 impl Look {
-    pub(super) fn to_json(&self) -> Value {
+    /// JSON with a line for each part: people read it in a terminal, and `grep failing` shows the part that is at fault.
+    pub(super) fn to_json(&self) -> String {
         let part = |part: &Part| {
             let value = json!({"state": part.state, "since": part.since, "detail": part.detail});
-            (part.name.to_owned(), value)
+            format!("    \"{}\": {value}", part.name)
         };
-        json!({"ready": self.ready, "parts": self.parts.iter().map(part).collect::<Map<_, _>>()})
+        let parts: Vec<String> = self.parts.iter().map(part).collect();
+        format!("{{\n  \"ready\": {},\n  \"parts\": {{\n{}\n  }}\n}}\n", self.ready, parts.join(",\n"))
     }
 }
 

@@ -41,6 +41,11 @@ async fn every_part_tells_how_it_is() {
         assert!(since <= jiff::Timestamp::now(), "{name}");
         assert!(part["detail"].is_string(), "{name}");
     }
+    // A line for each, for `grep`, and an end of the last line, for the prompt behind it.
+    let text = bridge.admin_text("/readyz").await;
+    assert_eq!(text.lines().filter(|line| line.contains(r#""state":"ok""#)).count(), parts.len(), "{text}");
+    assert!(text.ends_with("}\n"), "{text}");
+    assert!(bridge.admin_text("/healthz").await.ends_with("}\n"));
     bridge.stop().await;
 }
 

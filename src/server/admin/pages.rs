@@ -59,6 +59,9 @@ const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 async fn ready(readiness: &Readiness) -> Response<Full<Bytes>> {
     let look = readiness.look().await;
-    let status = if look.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    reply::json(status, &look.to_json())
+    let mut response = reply::page(reply::JSON, look.to_json());
+    if !look.ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
 }

@@ -21,6 +21,8 @@ const GUARDS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+pub(super) const JSON: &str = "application/json";
+
 pub(super) fn page(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -28,7 +30,7 @@ pub(super) fn page(content_type: &'static str, body: String) -> Response<Full<By
 }
 
 pub(super) fn json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = page("application/json", body.to_string());
+    let mut response = page(JSON, format!("{body}\n"));
     *response.status_mut() = status;
     response
 }
