@@ -117,6 +117,25 @@ must(shown("ActiveState") == "active" and entra.serves(), "it goes on with the o
 inside("systemctl", "reload", NAME)
 until(lambda: shown("StatusText") == line, "the refusal is made good")
 
+version = int(re.search(r"systemd (\d+)", inside("systemctl", "--version")).group(1))
+if version >= 253:
+    step("`systemctl reload` waits for the end of the reload, and still fails with files that cannot be used")
+    example = ROOT / "usr/share/doc" / NAME / "examples/notify-reload.conf"
+    drop_in("notify-reload.conf", example.read_text())
+    process, line = shown("MainPID"), shown("StatusText")
+    (ETC / "mapping.yaml").write_text(good + "# waited for\n")
+    inside("systemctl", "reload", NAME)
+    must(shown("StatusText") != line and shown("ActiveState") == "active", "another version is in force at once")
+    line = shown("StatusText")
+    (ETC / "mapping.yaml").write_text("user: {}\n")
+    inside("systemctl", "reload", NAME, fails=True)
+    must(shown("StatusText").split("mapping /")[-1] == line.split("mapping /")[-1] and entra.serves(), "the old one stays in force")
+    (ETC / "mapping.yaml").write_text(good)
+    inside("systemctl", "reload", NAME)
+    must(shown("MainPID") == process and entra.serves(), "without a restart")
+    inside("rm", f"/etc/systemd/system/{NAME}.service.d/notify-reload.conf")
+    inside("systemctl", "daemon-reload")
+
 step("Ziflow stands still, and nothing is restarted")
 process = shown("MainPID")
 inside("systemctl", "kill", "--signal=STOP", "ziflow")
