@@ -205,7 +205,7 @@ async fn a_storm_of_invented_keys_costs_one_question_and_holds_nobody_up() {
     };
     tokio::time::sleep(Duration::from_secs(6)).await;
     // The next question takes its time, and the storm waits for it; whoever has a known key does not.
-    issuer.turns(Mood::Slow(Duration::from_secs(3), vec![signer.jwk()]));
+    issuer.turns(Mood::Slow(Duration::from_secs(4), vec![signer.jwk()]));
     let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     let mut storm = JoinSet::new();
     for number in 0..60 {
@@ -213,7 +213,7 @@ async fn a_storm_of_invented_keys_costs_one_question_and_holds_nobody_up() {
         storm.spawn(async move { request.send().await.unwrap().status().as_u16() });
     }
     issuer.asked_times(2).await;
-    for _ in 0..20 {
+    for _ in 0..5 {
         list(&bridge, &good).await.expect(200);
     }
     // The question is still open.

@@ -9,7 +9,7 @@ use ziflow_scim_bridge::simulator::Fault;
 use crate::group_stage::{
     ADMINS, GROUPS, MANAGERS, Place, add, change, create, find, group, make, members, remove, settled,
 };
-use crate::harness::{command, encoded, person};
+use crate::harness::{command, encoded, gets, person};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_is_made_found_renamed_and_deleted() {
@@ -340,9 +340,9 @@ async fn ten_changes_of_one_person_are_one_update() {
     let (a, b) = (create(&bridge, "a").await, create(&bridge, "b").await);
     let managers = make(&bridge, "M", MANAGERS).await;
     // Somebody else holds the queue up meanwhile.
-    place.ziflow.inject(Fault::slow(Duration::from_millis(1500)).method(Method::PUT).times(1));
+    place.ziflow.inject(Fault::slow(Duration::from_secs(4)).method(Method::PUT).times(1));
     add(&bridge, &managers, &[&b]).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    gets(&place.ziflow, "PUT", 1).await;
     for _ in 0..5 {
         add(&bridge, &managers, &[&a]).await;
         remove(&bridge, &managers, &[&a]).await;

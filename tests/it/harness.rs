@@ -57,6 +57,24 @@ pub async fn ziflow(quirks: &[(&str, &str)]) -> Simulator {
     simulator::start(([127, 0, 0, 1], 0).into(), settings).await.unwrap()
 }
 
+/// Waits until Ziflow has got so many calls by this method.
+pub async fn gets(ziflow: &Simulator, method: &str, number: usize) {
+    let start = Instant::now();
+    while ziflow.calls().iter().filter(|call| call.method == method).count() < number {
+        assert!(start.elapsed() < PATIENCE, "no {number} {method}: {:?}", ziflow.calls());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A client that asks, and goes away without an answer when this has happened.
+pub async fn give_up<T: std::fmt::Debug>(request: impl Future<Output = T>, when: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = when => {}
+        answer = request => panic!("it was answered: {answer:?}"),
+    }
+}
+
 /// The binary, with no environment but what is given.
 pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ziflow-scim-bridge"));
@@ -187,6 +205,19 @@ impl Bridge {
                 return line;
             }
             assert!(start.elapsed() < PATIENCE, "no line `{message}` in {:#?}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The line of a request about this operation, as soon as its work has ended.
+    pub async fn request_line(&self, operation: &str) -> Value {
+        let start = Instant::now();
+        loop {
+            let is_it = |line: &Value| line["message"] == "request" && line["operation"] == operation;
+            if let Some(line) = self.log().into_iter().find(is_it) {
+                return line;
+            }
+            assert!(start.elapsed() < PATIENCE, "no {operation} in {:#?}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
-use ziflow_scim_bridge::simulator::{Fault, OWNER_EMAIL, Simulator};
+use ziflow_scim_bridge::simulator::{Fault, OWNER_EMAIL};
 
-use crate::harness::{Bridge, Folder, TOKEN, command, person, ziflow};
+use crate::harness::{Bridge, Folder, TOKEN, command, gets, person, ziflow};
 
 /// How long anything that must happen may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -190,7 +190,7 @@ async fn one_source_fills_its_own_places_only() {
         let body = person(&format!("p{number}@example.com")).to_string();
         assert!(one.say(request("POST /Users", TOKEN, &body)).await);
         busy.push(one);
-        ziflow_is_asked(&ziflow, number + 1).await;
+        gets(&ziflow, "POST", number + 1).await;
     }
     // The idle one had to go, and those who are busy do not.
     assert!(idle.hear().await.is_none());
@@ -209,15 +209,6 @@ async fn one_source_fills_its_own_places_only() {
     bridge.stop().await;
 }
 
-/// Waits until Ziflow has been sent so many people.
-async fn ziflow_is_asked(ziflow: &Simulator, number: usize) {
-    let start = Instant::now();
-    while ziflow.calls().iter().filter(|call| call.method == "POST").count() < number {
-        assert!(start.elapsed() < PATIENCE, "Ziflow was not asked");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn while_everybody_is_busy_the_next_one_waits() {
     let ziflow = ziflow(&[]).await;
@@ -225,7 +216,7 @@ async fn while_everybody_is_busy_the_next_one_waits() {
     ziflow.inject(Fault::slow(Duration::from_secs(1)).method(Method::POST).times(1));
     let mut busy = Caller::at(2, &bridge).await;
     busy.say(request("POST /Users", TOKEN, &person("jo@example.com").to_string())).await;
-    ziflow_is_asked(&ziflow, 1).await;
+    gets(&ziflow, "POST", 1).await;
     let mut next = Caller::at(3, &bridge).await;
     assert_eq!(next.status(schemas()).await, 200);
     // It was served in the place of the first, which has been answered.
@@ -246,7 +237,7 @@ async fn too_many_requests_at_once_are_told_so_at_once() {
         one.say(request("POST /Users", TOKEN, &body)).await;
         busy.push(one);
     }
-    ziflow_is_asked(&ziflow, 2).await;
+    gets(&ziflow, "POST", 2).await;
     let mut third = Caller::at(2, &bridge).await;
     let refused = third.ask(schemas()).await.unwrap();
     assert_eq!(refused.status, 429, "{refused:?}");

@@ -8,7 +8,10 @@ use http::Method;
 use serde_json::Value;
 use ziflow_scim_bridge::simulator::{Fault, Simulator};
 
-use crate::harness::{Bridge, Folder, TOKEN, person, ziflow};
+use crate::harness::{Bridge, Folder, TOKEN, gets, person, ziflow};
+
+/// So late Ziflow answers whom something is to overtake; the bridge waits for up to six seconds.
+const LATE: Duration = Duration::from_secs(4);
 
 const REFUSED: &str = "the reload is refused, and everything stays as it was";
 
@@ -243,9 +246,10 @@ async fn a_late_word_about_the_old_key_is_not_about_the_new_one() {
     let bridge = place.bridge().await;
     bridge.line("Ziflow takes the API key").await;
     place.ziflow.change_key("second-key");
-    place.ziflow.inject(Fault::slow(Duration::from_millis(1500)).times(1));
+    place.ziflow.inject(Fault::slow(LATE).times(1));
+    place.ziflow.reset_calls();
     let (answer, ()) = tokio::join!(bridge.find("userName eq \"nobody@example.com\""), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        gets(&place.ziflow, "GET", 1).await;
         place.folder.file("key", "second-key");
         assert_eq!(reload(&bridge, 1).await, "API key");
         bridge.nth_line("Ziflow takes the API key", 2).await;
@@ -265,9 +269,9 @@ async fn a_write_under_way_is_not_finished_with_another_key() {
     place.ziflow.set("write_body", "empty").unwrap();
     let bridge = place.bridge().await;
     bridge.line("Ziflow takes the API key").await;
-    place.ziflow.inject(Fault::slow(Duration::from_millis(1500)).method(Method::POST).times(1));
+    place.ziflow.inject(Fault::slow(LATE).method(Method::POST).times(1));
     let (answer, ()) = tokio::join!(bridge.create(person("ann@example.com")), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        gets(&place.ziflow, "POST", 1).await;
         place.ziflow.change_key("second-key");
         place.folder.file("key", "second-key");
         reload(&bridge, 1).await;
@@ -285,9 +289,10 @@ async fn a_late_nobody_of_the_old_key_is_not_believed() {
     let place = Place::new().await;
     let bridge = place.bridge().await;
     bridge.line("Ziflow takes the API key").await;
-    place.ziflow.inject(Fault::slow(Duration::from_millis(1500)).times(1));
+    place.ziflow.inject(Fault::slow(LATE).times(1));
+    place.ziflow.reset_calls();
     let (answer, ()) = tokio::join!(bridge.read("auth0|nobody"), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        gets(&place.ziflow, "GET", 1).await;
         place.ziflow.change_key("second-key");
         place.folder.file("key", "second-key");
         reload(&bridge, 1).await;
@@ -328,9 +333,9 @@ async fn a_request_sees_one_mapping_from_its_beginning_to_its_end() {
     let place = Place::new().await;
     let bridge = place.bridge().await;
     bridge.line("Ziflow takes the API key").await;
-    place.ziflow.inject(Fault::slow(Duration::from_secs(2)).method(Method::POST).times(1));
+    place.ziflow.inject(Fault::slow(LATE).method(Method::POST).times(1));
     let (answer, after) = tokio::join!(bridge.create(person("ann@example.com")), async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        gets(&place.ziflow, "POST", 1).await;
         place.mapping("Two");
         reload(&bridge, 1).await;
         shown(&bridge).await
