@@ -4,6 +4,7 @@ pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod mapping;
+pub mod mask;
 pub mod meter;
 pub mod scim;
 pub mod server;

@@ -56,7 +56,7 @@ use crate::scim::resource::Resource;
 use crate::scim::version::Conditions;
 use crate::store::groups::Group;
 use crate::store::{self, Store};
-pub use crate::ziflow::calls::{Calls, Made, Outcome, Tally};
+pub use crate::ziflow::calls::{Calls, Made, Outcome, Said, Tally};
 use crate::ziflow::client::Invitation;
 use crate::ziflow::directory::Directory;
 use crate::ziflow::model::User;

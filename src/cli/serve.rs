@@ -102,8 +102,10 @@ async fn serve(
     info!(listen = %bound, tenant_url, version = env!("CARGO_PKG_VERSION"), "ready for Entra");
     let door = Arc::new(Door::new(settings.callers.clone(), settings.auth, settings.jwks.clone()));
     let gate = Arc::new(Gate::new(settings.admin.access.clone(), Arc::clone(&door), watched_at));
-    let (reloads, witness) =
-        (Arc::new(Reloads::default()), Arc::new(Witness::keeping(settings.admin.operations)));
+    let (reloads, witness) = (
+        Arc::new(Reloads::default()),
+        Arc::new(Witness::keeping(settings.admin.operations, settings.connection.values)),
+    );
     let systemd = Arc::new(Systemd::new(
         tenant_url.clone(),
         Arc::clone(&bridge),

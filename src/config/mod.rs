@@ -34,6 +34,7 @@ pub use crate::config::mapping::load_mapping;
 pub use crate::config::report::Report;
 use crate::config::report::unreadable;
 pub use crate::config::secrets::read_api_key;
+use crate::mask::Values;
 use crate::server::callers::Callers;
 use crate::server::issuer_keys;
 use crate::server::listen::Listen;
@@ -203,6 +204,8 @@ impl Loader {
         base_url?;
         let api_key = api_key?;
         let way = way?;
+        let log: telemetry::Settings = self.section("log")?;
+        let values = if log.personal_data { Values::Shown } else { Values::Hidden };
         let (mapping, watched) = mapping?;
         let (server, tls_files) = server?;
         Ok(Settings {
@@ -212,7 +215,7 @@ impl Loader {
             auth: self.section("auth")?,
             jwks: issuer_keys::Settings { way: to_issuers?.unwrap_or_default(), ..self.section("auth")? },
             callers: callers.unwrap_or_else(|| Callers::of_api_key(&api_key)),
-            connection: ziflow::transport::Settings { api_key, way, ..self.section("ziflow")? },
+            connection: ziflow::transport::Settings { api_key, way, values, ..self.section("ziflow")? },
             api_key_file: self.api_key_file(),
             client: self.section("ziflow")?,
             pace: self.section("rate_limit")?,
@@ -224,7 +227,7 @@ impl Loader {
             mapping,
             watched,
             fixed: Fixed::read(|key| self.value_or_text(key)),
-            log: self.section("log")?,
+            log,
             warnings: Vec::new(),
         })
     }

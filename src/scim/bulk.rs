@@ -122,6 +122,11 @@ impl Job {
         self.operations.get(place).map_or(&USER_TYPE, |operation| operation.rt)
     }
 
+    /// What the client calls the operation at this place.
+    pub fn bulk_id(&self, place: usize) -> Option<&str> {
+        self.operations.get(place)?.bulk_id.as_deref()
+    }
+
     /// Keeps what came of the operation at this place.
     pub fn settle(&mut self, place: usize, outcome: Result<Done, Error>) {
         self.errors += u64::from(outcome.is_err());
@@ -196,6 +201,14 @@ impl Action {
             (Self::Patch(..), true) => "patch-group",
             (Self::Delete(_), false) => "delete-user",
             (Self::Delete(_), true) => "delete-group",
+        }
+    }
+
+    /// What is to be written.
+    pub fn data(&self) -> Option<&Value> {
+        match self {
+            Self::Create(data) | Self::Replace(_, data) | Self::Patch(_, data) => Some(data),
+            Self::Delete(_) => None,
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, error, error_span};
 
 use crate::bridge::{Bridge, Users};
+use crate::mask::{self, Values};
 use crate::scim::discovery::{self, Pages};
 use crate::scim::error::{Error, without_values};
 use crate::scim::filter;
@@ -34,6 +35,9 @@ use crate::server::{Settings, bulk, oauth, request, resources, size};
 
 /// The bridge gives up on Ziflow this long before the request's deadline, to have time for the answer.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
+
+/// So much of a body is kept for those who watch.
+pub(super) const SAID_BYTES: usize = 4096;
 
 /// What every connection needs.
 #[derive(Debug)]
@@ -135,6 +139,7 @@ impl Server {
             Err(refusal) => {
                 let mut done = Done::failed(&refusal.error, &line.request_id);
                 done.reason = refusal.reason.or(done.reason);
+                done.detail = None;
                 line.is_quiet = refusal.is_known;
                 return self.finished(line, done);
             }
@@ -166,11 +171,12 @@ impl Server {
         let told = |error: &Error| Done::failed(error, &request_id);
         let turn = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_none_left| told(&too_many()))?;
         let operation = self.operation(head);
+        line.said.target = said_target(head, operation.as_ref().ok(), self.witness.values);
         line.operation = operation.as_ref().map_or(line.operation, Operation::name);
         client.may(&head.method, operation.as_ref().ok()).map_err(|error| told(&error))?;
         let operation = operation.map_err(|no_route| {
             let reason = no_route.detail().map(without_values);
-            Done { reply: Reply::no_route(&no_route, &request_id), reason }
+            Done { reply: Reply::no_route(&no_route, &request_id), reason, detail: None }
         })?;
         line.id = operation.id().map(str::to_owned);
         line.object = self.witness.forecast.object(&operation, &Value::Null);
@@ -185,6 +191,9 @@ impl Server {
         } else {
             Value::Null
         };
+        if operation.takes_body() {
+            line.said.body = Some(mask::json(&body, self.witness.values, SAID_BYTES));
+        }
         // Whom a create is about stands in its body.
         line.object = self.witness.forecast.object(&operation, &body);
         if matches!(operation, Operation::Create(Kind::User, _)) {
@@ -246,7 +255,7 @@ impl Server {
         let writing = writes.then(|| self.writing.clone());
         let task = async move {
             let done = match server.carry_out(work, &line).await {
-                Ok(reply) => Done { reply, reason: None },
+                Ok(reply) => Done { reply, reason: None, detail: None },
                 Err(error) => Done::failed(&error, &line.request_id),
             };
             let reply = server.finished(&line, done);
@@ -310,6 +319,17 @@ impl Server {
 
 fn found(resource: Option<Value>, what: &str) -> Result<Reply, Error> {
     resource.map(Reply::ok).ok_or_else(|| Error::not_found(format!("there is no such {what}")))
+}
+
+/// What is asked for, with values only where they may be seen.
+fn said_target(head: &Parts, operation: Option<&Operation>, values: Values) -> Option<String> {
+    match (values, operation) {
+        (Values::Shown, _) => head.uri.path_and_query().map(|target| mask::target(target.as_str())),
+        (Values::Hidden, Some(Operation::List(_, query))) => {
+            query.filter.as_ref().map(|filter| mask::texts_hidden(&filter.to_string()))
+        }
+        (Values::Hidden, _) => None,
+    }
 }
 
 /// Nothing of the request has been looked at but from whom it comes and, for the answer's words, where it goes.

@@ -13,13 +13,14 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::bridge::{Calls, Users};
+use crate::mask::{self, Values};
 use crate::scim::bulk::{self, Action, Done, Job};
 use crate::scim::error::{Error, without_values};
 use crate::scim::resource::Resource;
 use crate::scim::schema::GROUP_TYPE;
-use crate::server::answer::{Server, broken};
+use crate::server::answer::{SAID_BYTES, Server, broken};
 use crate::server::forecast::Object;
-use crate::server::log::{Line, Part};
+use crate::server::log::{Line, Part, Said};
 use crate::server::reply::Reply;
 use crate::server::route::{Kind, Operation};
 use crate::server::witness::Witness;
@@ -35,10 +36,12 @@ struct Task {
     id: Option<String>,
     newcomer: Option<u64>,
     object: Option<Object>,
+    said: Said,
 }
 
 impl Task {
-    fn of(action: &Result<Action, Error>, kind: Kind, witness: &Witness) -> Self {
+    fn of(action: &Result<Action, Error>, kind: Kind, bulk_id: Option<&str>, witness: &Witness) -> Self {
+        let values = witness.values;
         let action = action.as_ref().ok();
         let newcomer = match action {
             Some(Action::Create(data)) if kind == Kind::User => witness.operations.newcomer(data),
@@ -50,6 +53,11 @@ impl Task {
             id: action.and_then(Action::id).map(str::to_owned),
             newcomer,
             object: action.and_then(|action| witness.forecast.object_of(kind, action)),
+            said: Said {
+                // A client may call it after somebody.
+                target: bulk_id.filter(|_| values == Values::Shown).map(|id| format!("bulkId {id}")),
+                body: action.and_then(Action::data).map(|data| mask::json(data, values, SAID_BYTES)),
+            },
         }
     }
 
@@ -57,16 +65,20 @@ impl Task {
         self,
         place: usize,
         outcome: &Result<Done, Error>,
-        took: Duration,
-        calls: Calls,
+        (took, calls): (Duration, Calls),
+        values: Values,
     ) -> (Option<Object>, Part) {
-        let Self { name, method, id, newcomer, object } = self;
+        let Self { name, method, id, newcomer, object, said } = self;
+        let reason = |error: &Error| match values {
+            Values::Shown => error.detail.clone(),
+            Values::Hidden => without_values(&error.detail),
+        };
         let (status, id, reason) = match outcome {
             Ok(done) => (done.status, Some(done.id.clone()), None),
-            Err(error) => (error.status, id, Some(without_values(&error.detail))),
+            Err(error) => (error.status, id, Some(reason(error))),
         };
         let number = place + 1;
-        (object, Part { number, method, name, id, newcomer, status, reason, took, calls })
+        (object, Part { number, method, name, id, newcomer, status, reason, took, calls, said })
     }
 }
 
@@ -87,7 +99,7 @@ impl Server {
         let mut job = Job::parse(body, self.settings.limits.max_bulk_operations)?;
         while let Some((place, action)) = job.turn() {
             let kind = if job.resource_type(place).id == GROUP_TYPE.id { Kind::Group } else { Kind::User };
-            let task = Task::of(&action, kind, &self.witness);
+            let task = Task::of(&action, kind, job.bulk_id(place), &self.witness);
             let (began, mut calls) = (Instant::now(), Calls::default());
             let outcome = match action {
                 Ok(_) if began + LEAST_TIME > deadline => Err(no_time_left()),
@@ -103,7 +115,8 @@ impl Server {
                 Err(error) => Err(error),
             };
             log(line, place, &task, &outcome);
-            self.witnessed(line, task.ended(place, &outcome, began.elapsed(), calls));
+            let spent = (began.elapsed(), calls);
+            self.witnessed(line, task.ended(place, &outcome, spent, self.witness.values));
             job.settle(place, outcome);
         }
         let locate = |rt, id: &str| self.bridge.location_of(rt, id);

@@ -34,14 +34,14 @@ impl Server {
             Ok((client, token)) => {
                 seat.is_known();
                 line.client = Some(client);
-                let done = Done { reply: oauth::granted(&token), reason: None };
+                let done = Done { reply: oauth::granted(&token), reason: None, detail: None };
                 return self.finished(line, done);
             }
             Err(failure) => failure,
         };
         let reason = failure.reason();
         let (failure, is_known) = self.door.refuse_grant(failure, line.source);
-        let done = Done { reply: failure.into_reply(), reason: Some(reason) };
+        let done = Done { reply: failure.into_reply(), reason: Some(reason), detail: None };
         line.is_quiet = is_known;
         self.finished(line, done)
     }

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use crate::bridge::change::Asker;
 use crate::bridge::{Calls, Tally};
+use crate::mask::Values;
 use crate::scim::error::{Error, without_values};
 use crate::server::forecast::Object;
 use crate::server::operations::Operation;
@@ -26,14 +27,28 @@ pub(super) struct Done {
     pub(super) reply: Reply,
     /// What failed, without anybody in it.
     pub(super) reason: Option<String>,
+    /// The same with its values, for those who may see them.
+    pub(super) detail: Option<String>,
 }
 
 impl Done {
     pub(super) fn failed(error: &Error, request_id: &RequestId) -> Self {
         // Only where `log.personal_data` allows it; see `telemetry.rs`.
         debug!(target: "personal", %request_id, detail = error.detail, "what failed, with its values");
-        Self { reply: Reply::error(error, request_id), reason: Some(without_values(&error.detail)) }
+        Self {
+            reply: Reply::error(error, request_id),
+            reason: Some(without_values(&error.detail)),
+            detail: Some(error.detail.clone()),
+        }
     }
+}
+
+/// What a request says, as it may be seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    /// Its path and its query; where values are hidden, its filter.
+    pub(super) target: Option<String>,
+    pub(super) body: Option<String>,
 }
 
 /// What became of an operation of a bulk request.
@@ -48,6 +63,7 @@ pub(super) struct Part {
     pub(super) reason: Option<String>,
     pub(super) took: Duration,
     pub(super) calls: Calls,
+    pub(super) said: Said,
 }
 
 /// What the log says of a request.
@@ -70,6 +86,8 @@ pub(super) struct Line {
     pub(super) newcomer: Option<u64>,
     /// Whether the log has heard enough of its like.
     pub(super) is_quiet: bool,
+    /// For those who watch: what it says.
+    pub(super) said: Said,
     /// What Ziflow is asked for it, once it is worked on.
     calls: Arc<OnceLock<Tally>>,
     /// Whether the client has been answered, or has given up.
@@ -91,6 +109,7 @@ impl Line {
             writes: false,
             newcomer: None,
             is_quiet: false,
+            said: Said::default(),
             calls: Arc::default(),
             is_answered: Arc::default(),
         }
@@ -155,7 +174,11 @@ impl Line {
     }
 
     /// The same for those who watch.
-    pub(super) fn operation(&self, done: Option<&Done>) -> Operation {
+    pub(super) fn operation(&self, done: Option<&Done>, values: Values) -> Operation {
+        let reason = done.and_then(|done| match values {
+            Values::Shown => done.detail.clone().or(done.reason.clone()),
+            Values::Hidden => done.reason.clone(),
+        });
         Operation {
             at: Timestamp::now(),
             request_id: self.request_id.as_str().to_owned(),
@@ -168,16 +191,17 @@ impl Line {
             is_known: self.client.is_some(),
             who: self.client.clone().unwrap_or_else(|| self.source.to_string()),
             status: done.map(|done| done.reply.status()),
-            reason: done.and_then(|done| done.reason.clone()),
+            reason,
             took: self.start.elapsed(),
             calls: self.calls(),
+            said: self.said.clone(),
             part: None,
         }
     }
 
     /// An operation of a bulk request, for those who watch.
     pub(super) fn part(&self, part: Part) -> Operation {
-        let Part { number, method, name, id, newcomer, status, reason, took, calls } = part;
+        let Part { number, method, name, id, newcomer, status, reason, took, calls, said } = part;
         Operation {
             method: method.to_owned(),
             name,
@@ -188,8 +212,9 @@ impl Line {
             reason,
             took,
             calls,
+            said,
             part: Some(number),
-            ..self.operation(None)
+            ..self.operation(None, Values::Hidden)
         }
     }
 

@@ -240,7 +240,7 @@ impl Failure {
     /// With its reason for the log.
     pub(super) fn into_done(self) -> Done {
         let reason = Some(self.reason());
-        Done { reply: self.into_reply(), reason }
+        Done { reply: self.into_reply(), reason, detail: None }
     }
 
     pub(super) fn into_reply(self) -> Reply {

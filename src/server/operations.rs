@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::bridge::Calls;
+use crate::server::log::Said;
 
 /// However large they are, all that is kept takes no more than about this.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -48,6 +49,8 @@ pub(super) struct Operation {
     pub(super) reason: Option<String>,
     pub(super) took: Duration,
     pub(super) calls: Calls,
+    /// What it said, as it may be seen.
+    pub(super) said: Said,
     /// Of an operation of a bulk request, its place there; the first has 1.
     pub(super) part: Option<usize>,
 }
@@ -71,12 +74,21 @@ impl Operation {
     fn bounded(mut self) -> Self {
         self.id = self.id.map(|id| cut(id, ID_CHARS));
         self.reason = self.reason.map(|reason| cut(reason, REASON_CHARS));
+        self.said.target = self.said.target.map(|target| cut(target, REASON_CHARS));
         self
     }
 
+    /// What is told of somebody who could not be served; the rest stands among the requests of late.
+    fn told(&self) -> Self {
+        Self { calls: Calls::default(), said: Said::default(), ..self.clone() }
+    }
+
     fn bytes(&self) -> usize {
-        let texts = [&self.id, &self.reason, &self.client_request_id].into_iter().flatten().map(String::len);
-        let calls = self.calls.first().iter().map(|made| size_of_val(made) + made.endpoint.len());
+        let Said { target, body } = &self.said;
+        let texts = [&self.id, &self.reason, &self.client_request_id, target, body];
+        let texts = texts.into_iter().flatten().map(String::len);
+        let calls = self.calls.first().iter();
+        let calls = calls.map(|made| size_of_val(made) + made.endpoint.len() + made.said.bytes());
         size_of_val(self)
             + self.who.len()
             + self.request_id.len()
@@ -135,7 +147,7 @@ impl Operations {
         if let Some(subject) = operation.subject() {
             kept.failures.retain(|(other, _)| *other != subject);
             if operation.leaves_undone() {
-                kept.failures.push_back((subject, Arc::clone(&operation)));
+                kept.failures.push_back((subject, Arc::new(operation.told())));
             }
             if kept.failures.len() > MOST_FAILURES {
                 kept.failures.pop_front();
@@ -201,6 +213,7 @@ mod tests {
             reason: None,
             took: Duration::ZERO,
             calls: Calls::default(),
+            said: Said::default(),
             part: None,
         }
     }
@@ -247,6 +260,19 @@ mod tests {
             known.note(Operation { is_known: false, ..operation("none", None, 401) });
         }
         assert_eq!(known.latest().len(), MOST_UNKNOWN + 1);
+
+        let large = Operations::new(100_000);
+        let said = Said { target: Some(long.clone()), body: Some("x".repeat(4096)) };
+        for number in 0..5000 {
+            large.note(Operation {
+                said: said.clone(),
+                ..operation("patch-user", Some(&number.to_string()), 503)
+            });
+        }
+        let kept = large.lock();
+        assert!(kept.bytes <= MOST_BYTES && kept.operations.len() > 500, "{}", kept.operations.len());
+        assert!(kept.failures.iter().all(|(_, failed)| failed.said.body.is_none()));
+        drop(kept);
 
         let few = Operations::new(2);
         for id in ["1", "2", "3"] {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::bridge::pulse::Pulse;
+use crate::mask::Values;
 use crate::server::forecast::Forecast;
 use crate::server::log::{Done, Line};
 use crate::server::operations::Operations;
@@ -23,6 +24,8 @@ pub struct Witness {
     pub(super) started: Timestamp,
     pub(super) traffic: Traffic,
     pub(super) operations: Operations,
+    /// Whether what is shown of requests has values in it.
+    pub(super) values: Values,
     pub(super) forecast: Forecast,
     /// The connections, once there may be some.
     pub(super) seats: OnceLock<Arc<Seats>>,
@@ -35,6 +38,7 @@ impl Default for Witness {
             started: Timestamp::now(),
             traffic: Traffic::default(),
             operations: Operations::default(),
+            values: Values::default(),
             forecast: Forecast::default(),
             seats: OnceLock::new(),
             accepting: Pulse::new("accepting connections", LONGEST_ROUND),
@@ -43,9 +47,9 @@ impl Default for Witness {
 }
 
 impl Witness {
-    /// Keeps so many requests to show them.
-    pub fn keeping(operations: usize) -> Self {
-        Self { operations: Operations::new(operations), ..Self::default() }
+    /// Keeps so many requests to show them, with values or without.
+    pub fn keeping(operations: usize, values: Values) -> Self {
+        Self { operations: Operations::new(operations), values, ..Self::default() }
     }
 
     /// Whether connections are still accepted.
@@ -65,7 +69,7 @@ impl Witness {
             }
         }
         if !line.is_quiet && (is_first || done.is_some()) {
-            self.operations.note(line.operation(done));
+            self.operations.note(line.operation(done, self.values));
         }
         is_first
     }

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
+use serde_json::Value;
 use tracing::debug;
 
+use crate::mask::{self, Values};
 use crate::ziflow::request::Request;
 use crate::ziflow::transport::{Answer, Body, Lost};
 
@@ -19,6 +21,8 @@ pub struct Calls {
     first: Vec<Made>,
     left: u32,
     further: u32,
+    /// Of what was said.
+    bytes: usize,
 }
 
 /// One try: what is sent again is another one.
@@ -34,6 +38,51 @@ pub struct Made {
     pub waited: Duration,
     /// How long the answer took from then on.
     pub took: Duration,
+    pub said: Said,
+}
+
+/// What was said, as it may be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The path with its values, where those may be shown.
+    pub target: Option<String>,
+    pub sent: Option<String>,
+    pub answered: Option<String>,
+}
+
+/// So much is kept of a body.
+const BODY_BYTES: usize = 2048;
+
+/// And so much of all bodies of a request.
+const BODIES_BYTES: usize = 16 * 1024;
+
+impl Said {
+    pub(super) fn of(request: &Request<'_>, answer: Option<&Answer>, values: Values) -> Self {
+        let target = || {
+            let query = request.query.iter().map(|(name, value)| format!("{name}={value}"));
+            let query = query.collect::<Vec<_>>().join("&");
+            let path = format!("/{}", request.path.join("/"));
+            if query.is_empty() { path } else { format!("{path}?{query}") }
+        };
+        let json = |body: &Value| mask::json(body, values, BODY_BYTES);
+        Self {
+            target: (values == Values::Shown).then(target),
+            sent: request.body.map(json),
+            answered: answer.and_then(|answer| match (&answer.body, values) {
+                (Body::Empty, _) => None,
+                // Of what is no success, nothing that looks like a key is repeated.
+                (Body::Json(body), _) if answer.status.is_success() => Some(json(body)),
+                (Body::Json(body), Values::Hidden) => Some(json(body)),
+                (_, Values::Shown) => Some(answer.message()),
+                (_, Values::Hidden) => Some(answer.kind()),
+            }),
+        }
+    }
+
+    /// In memory.
+    pub fn bytes(&self) -> usize {
+        [&self.target, &self.sent, &self.answered].into_iter().flatten().map(String::len).sum()
+    }
 }
 
 /// What became of a call.
@@ -82,8 +131,14 @@ impl Tally {
 
 impl Calls {
     /// Takes one more down.
-    pub(super) fn add(&mut self, made: Made) {
+    pub(super) fn add(&mut self, mut made: Made) {
         self.left += u32::from(made.outcome != Outcome::NotSent);
+        let bytes = made.said.bytes();
+        if self.bytes + bytes > BODIES_BYTES {
+            made.said = Said::default();
+        } else {
+            self.bytes += bytes;
+        }
         if self.first.len() < MOST_KEPT {
             self.first.push(made);
         } else {
@@ -110,7 +165,7 @@ impl Calls {
 impl Made {
     /// The line says to which request it belongs, if to any.
     pub(super) fn log(&self) {
-        let Self { method, endpoint, outcome, retry, waited, took } = self;
+        let Self { method, endpoint, outcome, retry, waited, took, said: _ } = self;
         let ms = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         debug!(call = %format_args!("{method} {endpoint}"), %outcome, retry, queued_ms = ms(waited), ms = ms(took), "Ziflow call");
     }
@@ -187,6 +242,7 @@ mod tests {
             retry: 0,
             waited: Duration::ZERO,
             took: Duration::ZERO,
+            said: Said::default(),
         }
     }
 
@@ -210,5 +266,13 @@ mod tests {
             calls.add(made(Outcome::Answered(200)));
         }
         assert_eq!((calls.first().len(), calls.further(), calls.left()), (MOST_KEPT, 2, 101));
+
+        let mut calls = Calls::default();
+        let said = Said { answered: Some("x".repeat(BODY_BYTES)), ..Said::default() };
+        for _ in 0..MOST_KEPT {
+            calls.add(Made { said: said.clone(), ..made(Outcome::Answered(200)) });
+        }
+        let bytes: usize = calls.first().iter().map(|made| made.said.bytes()).sum();
+        assert_eq!((calls.first().len(), bytes), (MOST_KEPT, BODIES_BYTES));
     }
 }

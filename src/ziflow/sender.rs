@@ -9,8 +9,9 @@ use http::StatusCode;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use crate::mask::Values;
 use crate::ziflow::breaker::Breaker;
-use crate::ziflow::calls::{self, Made, Outcome};
+use crate::ziflow::calls::{self, Made, Outcome, Said};
 use crate::ziflow::client::Settings;
 use crate::ziflow::error::Error;
 use crate::ziflow::figures::Counter;
@@ -47,6 +48,8 @@ pub(super) struct Sender {
     no_seat_texts: Vec<String>,
     standing: Mutex<Standing>,
     proof_ttl: Duration,
+    /// Whether values are kept of what is said.
+    values: Values,
     /// When Ziflow last gave an answer that could be used.
     heard: Mutex<Option<Instant>>,
     /// What went wrong since then, if anything did.
@@ -73,6 +76,7 @@ impl Sender {
             no_seat_texts: settings.no_seat_texts.iter().map(|text| text.to_lowercase()).collect(),
             standing: Mutex::default(),
             proof_ttl: Duration::from_secs(settings.proof_ttl_secs),
+            values: connection.values,
             heard: Mutex::default(),
             trouble: Mutex::default(),
             retries: Counter::default(),
@@ -241,6 +245,7 @@ impl Sender {
             retry,
             waited: left.saturating_duration_since(began),
             took: now.saturating_duration_since(left),
+            said: Said::of(request, got.as_ref().ok().and_then(|got| got.as_ref().ok()), self.values),
         };
         made.log();
         call.note(made);
@@ -392,6 +397,7 @@ mod tests {
             timeout_secs: 1,
             max_answer_bytes: 1,
             way: Way::default(),
+            values: Values::default(),
         };
         let settings = Settings { no_seat_texts: Vec::new(), page_size: 1, proof_ttl_secs: 60 };
         let pace = rate_limit::Settings {

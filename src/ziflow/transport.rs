@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use crate::mask::Values;
 use crate::ziflow::calls::{Made, Tally};
 use crate::ziflow::error::Error;
 use crate::ziflow::figures::Ledger;
@@ -43,6 +44,9 @@ pub struct Settings {
     /// Not read with the others: files and secrets are in it.
     #[serde(skip)]
     pub way: Way,
+    /// Whether values are kept of what is said, for those who watch; `log.personal_data` says so.
+    #[serde(skip)]
+    pub values: Values,
 }
 
 /// An API key that a header can carry. It is never shown.

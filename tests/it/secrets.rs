@@ -343,7 +343,7 @@ async fn nothing_shows_a_secret_and_no_log_names_anybody() {
     let others_keys: Vec<_> =
         ziflow.people().iter().filter_map(|person| Some(person["api_key"].as_str()?.to_owned())).collect();
     assert!(!others_keys.is_empty());
-    let (mut all, mut quiet) = (Out::default(), Out::default());
+    let (mut all, mut quiet, mut seen_with_values) = (Out::default(), Out::default(), String::new());
     let audit = folder.path().join("audit.log").display().to_string();
     let tokens =
         format!("[{{name: test, token: {TOKEN}}}, {{name: looks, token: {OTHER_TOKEN}, read_only: true}}]");
@@ -372,6 +372,17 @@ async fn nothing_shows_a_secret_and_no_log_names_anybody() {
         .await;
         let simulated = (upstream == ziflow.base_url()).then_some(&ziflow);
         drive(&bridge, simulated, &mut all).await;
+        // The status page holds requests with their bodies, and calls with theirs.
+        for target in ["/", "/?show=failed", "/?operation=patch-user"] {
+            let page = bridge.admin_text(target).await;
+            assert!(page.contains("<details"), "{page}");
+            if personal == "true" {
+                seen_with_values.push_str(&page);
+            } else {
+                quiet.add(&format!("{target} of the status page"), &page);
+            }
+            all.add(&format!("{target} of the status page"), &page);
+        }
         quiet.add("/readyz", &bridge.admin_text("/readyz").await);
         quiet.add("/metrics", &bridge.admin_text("/metrics").await);
         folder.file("mapping.yaml", "user:\n  email: { value: jo.lee@example.com }\n  Joanna: {}\n");
@@ -409,6 +420,9 @@ async fn nothing_shows_a_secret_and_no_log_names_anybody() {
     // What is searched holds what came out: people in answers, and the words of a Ziflow that shows everything.
     for told in ["Leeworth", "of 'Odeworth' sent "] {
         assert!(all.0.iter().any(|(_, text)| text.contains(told)), "{told}");
+    }
+    for told in ["jo.lee@", "Leeworth", "Chief Whisperer", "ext-4711"] {
+        assert!(seen_with_values.contains(told), "{told}");
     }
     all.lacks(&secrets);
     quiet.lacks(&PERSONAL.map(str::to_owned));

@@ -79,7 +79,7 @@ async fn an_operator_sees_what_was_asked_and_what_became_of_it() {
     assert!(requests(&one).contains("<details open"), "the one that was looked for is open");
     let made = page(&bridge, "/?operation=create-user&show=2").await;
     assert_eq!(counted(&made), 1);
-    assert!(requests(&made).contains("POST /users</td>"), "{}", requests(&made));
+    assert!(requests(&made).contains("POST /users<"), "{}", requests(&made));
     assert_eq!(counted(&page(&bridge, "/?show=failed").await), 2);
     assert_eq!(counted(&page(&bridge, "/?show=5").await), 0);
 
@@ -259,6 +259,42 @@ fn the_number_of_requests_kept_has_bounds() {
     assert!(text.contains("BRIDGE_ADMIN__OPERATIONS") && text.contains("10000"), "{text}");
 }
 
+/// `log.personal_data` decides whether people can be seen, and the page says which of the two holds.
+#[tokio::test]
+async fn values_are_seen_where_the_settings_say_so() {
+    let ziflow = ziflow(&[]).await;
+    for (personal, told) in [("false", "Values are hidden"), ("true", "values are shown")] {
+        let bridge = Bridge::with(&ziflow, &[("BRIDGE_LOG__PERSONAL_DATA", personal)]).await;
+        let mut jo = person(&format!("jo-{personal}@example.com"));
+        jo["title"] = json!("Chief Whisperer");
+        jo["password"] = json!("Pa55word");
+        let id = bridge.create(jo).await.expect(201).id();
+        bridge
+            .get("/Users?filter=userName%20eq%20%22jo@example.com%22&access_token=Pa55word")
+            .await
+            .expect(200);
+        bridge
+            .patch(&id, json!([{"op": "replace", "path": "emails[type eq \"work\"].value", "value": "x"}]))
+            .await;
+        bridge.create(json!({"userName": "lee@example.com"})).await.expect(400);
+        let seen = page(&bridge, "/").await;
+        assert!(seen.contains(told) && !seen.contains("Pa55word"), "{seen}");
+        // What is asked for is seen in any case.
+        for part in
+            ["&quot;userName&quot;:", "emails[type eq \\&quot;work\\&quot;].value", "&quot;first_name&quot;:"]
+        {
+            assert!(seen.contains(part), "{part} is not in {seen}");
+        }
+        for part in
+            ["Chief Whisperer", "jo-true@example.com", "GET /users/jo@example.com", "userName%20eq%20%22jo@"]
+        {
+            assert_eq!(seen.contains(part), personal == "true", "{part} in {seen}");
+        }
+        assert_eq!(seen.contains("userName eq &quot;…&quot;"), personal == "false", "{seen}");
+        bridge.stop().await;
+    }
+}
+
 /// What Entra counts as failed is each operation, in one request or alone.
 #[tokio::test]
 async fn each_operation_of_a_bulk_request_is_shown_and_counts() {
@@ -284,9 +320,9 @@ async fn each_operation_of_a_bulk_request_is_shown_and_counts() {
     assert_eq!(counted(&seen), 9, "the request and its operations: {seen}");
     assert!(seen.contains("operation 8 of a bulk request"), "{seen}");
     let disabled = page(&bridge, &format!("/?q={request_id}&operation=patch-user&show=2")).await;
-    let (calls, shown) = (requests(&disabled).matches("/users/{id}</td>").count(), counted(&disabled));
+    let (calls, shown) = (requests(&disabled).matches("/users/{id}<").count(), counted(&disabled));
     assert!(shown == 1 && calls > 0 && requests(&disabled).contains(&id), "its own calls: {disabled}");
-    assert!(!requests(&disabled).contains("POST /users</td>"), "and no others: {disabled}");
+    assert!(!requests(&disabled).contains("POST /users<"), "and no others: {disabled}");
     let failed = seen.split("id=\"failed\"").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(
         failed.contains("somebody new") && failed.contains("nobody-4") && !failed.contains(&id),
@@ -319,7 +355,7 @@ async fn a_request_that_is_cut_off_shows_what_was_done_until_then() {
     bridge.line("the client went away before it was answered").await;
     let seen = page(&bridge, "/?operation=patch-user").await;
     let shown = requests(&seen);
-    assert!(shown.contains(">gone<") && shown.contains("GET /users/{id}</td>"), "{shown}");
-    assert!(!shown.contains("PUT /users/{id}</td>"), "it has not ended: {shown}");
+    assert!(shown.contains(">gone<") && shown.contains("GET /users/{id}<"), "{shown}");
+    assert!(!shown.contains("PUT /users/{id}<"), "it has not ended: {shown}");
     bridge.kill();
 }

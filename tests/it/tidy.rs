@@ -9,14 +9,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("scim", &[]),
     ("ziflow::model", &[]),
     ("meter", &[]),
+    ("mask", &[]),
     ("mapping", &["scim", "yaml", "ziflow::model"]),
-    ("ziflow", &["ziflow::model", "meter"]),
+    ("ziflow", &["ziflow::model", "meter", "mask"]),
     ("store", &[]),
     ("bridge", &["scim", "mapping", "ziflow", "ziflow::model", "store"]),
-    ("server", &["bridge", "scim", "meter"]),
+    ("server", &["bridge", "scim", "meter", "mask"]),
     ("simulator", &[]),
     ("telemetry", &[]),
-    ("config", &["yaml", "scim", "mapping", "ziflow", "store", "bridge", "server", "telemetry"]),
+    ("config", &["yaml", "scim", "mapping", "ziflow", "store", "bridge", "server", "telemetry", "mask"]),
     (
         "cli",
         &[
@@ -36,7 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that do no IO, read no clock and log nothing.
-const PURE: &[&str] = &["yaml", "scim", "mapping", "ziflow::model", "meter"];
+const PURE: &[&str] = &["yaml", "scim", "mapping", "ziflow::model", "meter", "mask"];
 
 const IMPURE: &[&str] = &[
     "async ",

@@ -1,4 +1,5 @@
-//! The status page and the tab `explain`, for people who watch: no script, nothing from elsewhere, nobody's name.
+//! The status page and the tab `explain`, for people who watch: no script, nothing from elsewhere, and nobody's name unless
+//! `log.personal_data` allows it.
 
 pub mod explain;
 mod filter;
@@ -26,6 +27,7 @@ pub(super) async fn page(readiness: &Readiness, query: Option<&str>) -> String {
         mapping: readiness.bridge.mapping_in_force(),
         tokens: readiness.door.tokens(),
         pace: readiness.bridge.pace(),
+        values: readiness.witness.values,
         operations: operations.latest(),
         failures: operations.failures(),
     };

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 
 use crate::bridge::figures::Door;
 use crate::bridge::in_force::InForce;
+use crate::mask::Values;
 use crate::server::operations::Operation;
 use crate::server::readiness::{Look, Part};
 use crate::server::reloads::{Refusal, Tally};
@@ -26,6 +27,7 @@ pub(super) struct Seen {
     pub(super) mapping: Arc<InForce>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) pace: Door,
+    pub(super) values: Values,
     /// The latest first, as the two others are.
     pub(super) operations: Vec<Arc<Operation>>,
     pub(super) failures: Vec<Arc<Operation>>,
@@ -207,6 +209,13 @@ impl Seen {
                     @if filter.chooses() { (found) " of the last " (counted(of, "request")) "." " " a href="/" { "Show all" } }
                     @else { "The last " (counted(of, "request")) ", the latest first." }
                 }
+                p.faint { @match self.values {
+                    Values::Hidden => { "Values are hidden; " code { "log.personal_data: true" } " shows them." }
+                    Values::Shown => {
+                        (tag(Tone::Odd, "values are shown")) " People can be seen here, since " code { "log.personal_data" } " is true. \
+                         Passwords, keys and tokens stay hidden."
+                    }
+                } }
                 ol.requests { @for operation in shown { li { (request::shown(operation, open, self.now)) } } }
                 div.pages {
                     @if filter.page > 0 {

@@ -32,6 +32,8 @@ pub(super) fn shown(operation: &Operation, open: bool, now: Timestamp) -> Markup
                     dt { "Request id" } dd.mono { (operation.request_id) }
                     @if let Some(id) = &operation.client_request_id { dt { "Client's id" } dd.mono { (id) } }
                     @if let Some(id) = &operation.id { dt { "SCIM id" } dd.mono { (id) } }
+                    @if let Some(target) = &operation.said.target { dt { "Asked" } dd.mono { (target) } }
+                    @if let Some(body) = &operation.said.body { dt { "Body" } dd.mono { (body) } }
                     @if let Some(reason) = &operation.reason { dt { "Reason" } dd { (reason) } }
                     @if operation.status.is_none() {
                         dt { "Answer" } dd { "none: the client went away before" }

@@ -147,7 +147,12 @@ pub(super) fn calls(calls: &Calls) -> Markup {
             tbody {
                 @for made in calls.first() {
                     tr {
-                        td.mono { (made.method) " " (made.endpoint) @if made.retry > 0 { span.faint { " (again)" } } }
+                        td.mono {
+                            (made.method) " " (made.said.target.as_ref().unwrap_or(&made.endpoint))
+                            @if made.retry > 0 { span.faint { " (again)" } }
+                            @if let Some(sent) = &made.said.sent { div.said { span.faint { "sent " } (sent) } }
+                            @if let Some(answered) = &made.said.answered { div.said { span.faint { "answered " } (answered) } }
+                        }
                         td { (tag(tone_of(made.outcome), &made.outcome.to_string())) }
                         td.number { (millis(made.waited)) }
                         td.number { (millis(made.took)) }
