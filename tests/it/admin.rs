@@ -1,58 +1,31 @@
 //! The admin listener as those meet it who watch, and those who should not.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::harness::{Bridge, Folder, TOKEN, command, ziflow};
+use crate::wire::{Heard, Wire};
 
 const WATCHER: &str = "watchers-token";
 
-/// How long an answer may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// An answer as it came.
-#[derive(Debug)]
-struct Heard {
-    status: u16,
-    text: String,
-}
-
-impl Heard {
-    fn headers(&self, name: &str) -> Vec<&str> {
-        let head = self.text.split("\r\n\r\n").next().unwrap();
-        let headers = head.lines().filter_map(|line| line.split_once(": "));
-        headers.filter(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
-    }
-}
-
-fn connect(bridge: &Bridge) -> TcpStream {
-    let stream = TcpStream::connect(bridge.admin.strip_prefix("http://").unwrap()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
+async fn connect(bridge: &Bridge) -> Wire {
+    Wire::to(bridge.admin.strip_prefix("http://").unwrap()).await
 }
 
 /// Says this over a connection of its own, and listens to its end.
-fn say(bridge: &Bridge, text: impl AsRef<[u8]>) -> Heard {
-    let mut stream = connect(bridge);
-    stream.write_all(text.as_ref()).unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Heard { status: status.unwrap_or_else(|| panic!("no answer: {text:?}")), text }
+async fn say(bridge: &Bridge, text: impl AsRef<[u8]>) -> Heard {
+    connect(bridge).await.last(text).await
 }
 
-fn ask(bridge: &Bridge, line: &str, headers: &[&str]) -> Heard {
+async fn ask(bridge: &Bridge, line: &str, headers: &[&str]) -> Heard {
     let headers = [headers, &["Connection: close"]].concat().join("\r\n");
-    say(bridge, format!("{line} HTTP/1.1\r\n{headers}\r\n\r\n"))
+    say(bridge, format!("{line} HTTP/1.1\r\n{headers}\r\n\r\n")).await
 }
 
 /// As this machine itself, with this credential.
-fn with(bridge: &Bridge, target: &str, authorization: &str) -> Heard {
+async fn with(bridge: &Bridge, target: &str, authorization: &str) -> Heard {
     ask(bridge, &format!("GET {target}"), &["Host: localhost", &format!("Authorization: {authorization}")])
+        .await
 }
 
 fn basic(user: &str, password: &str) -> String {
@@ -64,12 +37,12 @@ async fn whoever_has_the_token_looks_and_nobody_else() {
     let ziflow = ziflow(&[]).await;
     let settings = [("BRIDGE_ADMIN__TOKEN", WATCHER), ("BRIDGE_AUTH__MAX_FAILURES_PER_MINUTE", "5")];
     let bridge = Bridge::with(&ziflow, &settings).await;
-    let mine = |name: &str| ask(&bridge, &format!("GET {name}"), &["Host: localhost"]);
-    assert_eq!(mine("/healthz").status, 200);
+    let mine = async |name: &str| ask(&bridge, &format!("GET {name}"), &["Host: localhost"]).await;
+    assert_eq!(mine("/healthz").await.status, 200);
     // Who asks without a token guesses nothing, however often.
     for _ in 0..10 {
         for target in ["/readyz", "/metrics", "/", "/nothing"] {
-            let refused = mine(target);
+            let refused = mine(target).await;
             assert_eq!(refused.status, 401, "{target}");
             let challenges = refused.headers("www-authenticate");
             assert!(
@@ -88,26 +61,26 @@ async fn whoever_has_the_token_looks_and_nobody_else() {
         format!("Bearer {}", basic("", WATCHER)),
     ];
     for credential in right {
-        assert_eq!(with(&bridge, "/readyz", credential).status, 200, "{credential}");
+        assert_eq!(with(&bridge, "/readyz", credential).await.status, 200, "{credential}");
     }
     for credential in ["Basic !", "Basic", "Bearer", &format!("Basic {}", STANDARD.encode(WATCHER)), WATCHER]
     {
-        assert_eq!(with(&bridge, "/readyz", credential).status, 401, "{credential}");
+        assert_eq!(with(&bridge, "/readyz", credential).await.status, 401, "{credential}");
     }
     for credential in &wrong {
-        assert_eq!(with(&bridge, "/metrics", credential).status, 401, "{credential}");
+        assert_eq!(with(&bridge, "/metrics", credential).await.status, 401, "{credential}");
     }
     for credential in &wrong {
-        let braked = with(&bridge, "/metrics", credential);
+        let braked = with(&bridge, "/metrics", credential).await;
         assert_eq!(braked.status, 429, "{credential}");
         assert!(braked.headers("retry-after")[0].parse::<u64>().unwrap() <= 61);
     }
     for credential in right {
-        assert_eq!(with(&bridge, "/readyz", credential).status, 200, "{credential}");
+        assert_eq!(with(&bridge, "/readyz", credential).await.status, 200, "{credential}");
     }
     let two = ["Host: localhost", &format!("Authorization: {bearer}"), &format!("Authorization: {bearer}")];
-    assert_eq!(ask(&bridge, "GET /readyz", &two).status, 401);
-    let numbers = with(&bridge, "/metrics", &bearer).text;
+    assert_eq!(ask(&bridge, "GET /readyz", &two).await.status, 401);
+    let numbers = with(&bridge, "/metrics", &bearer).await.text().to_owned();
     for (status, count) in [(401, 5), (429, 5)] {
         let sample = format!("failed_authentications_total{{status=\"{status}\"}} {count}\n");
         assert!(numbers.contains(&sample), "{numbers}");
@@ -139,7 +112,7 @@ async fn every_answer_is_guarded_and_only_looking_is_possible() {
         (&target(1025), 414),
         ("GET /%00", 400),
     ] {
-        let heard = ask(&bridge, line, &["Host: 127.0.0.1"]);
+        let heard = ask(&bridge, line, &["Host: 127.0.0.1"]).await;
         assert_eq!(heard.status, status, "{line}: {heard:?}");
         let policy = heard.headers("content-security-policy");
         assert!(policy[0].starts_with("default-src 'none'; ") && policy.len() == 1, "{heard:?}");
@@ -155,7 +128,7 @@ async fn every_answer_is_guarded_and_only_looking_is_possible() {
             assert_eq!(heard.headers(name), [value], "{line}: {heard:?}");
         }
         assert_eq!(heard.headers("allow").len(), usize::from(status == 405), "{heard:?}");
-        assert_eq!(heard.text.ends_with("\r\n\r\n"), line.starts_with("HEAD"), "{heard:?}");
+        assert_eq!(heard.body.is_empty(), line.starts_with("HEAD"), "{heard:?}");
     }
     bridge.stop().await;
 }
@@ -188,7 +161,7 @@ async fn only_known_names_are_answered() {
         let headers: Vec<_> =
             hosts.iter().map(|host| format!("Host: {host}")).chain([bearer.clone()]).collect();
         let headers: Vec<_> = headers.iter().map(String::as_str).collect();
-        let heard = ask(&bridge, line, &headers);
+        let heard = ask(&bridge, line, &headers).await;
         assert_eq!(heard.status, status, "{line} {hosts:?}: {heard:?}");
     }
     bridge.stop().await;
@@ -207,17 +180,14 @@ async fn who_holds_the_line_is_let_go() {
         let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nx-pad: \r\n\r\n";
         request.replace("x-pad: ", &format!("x-pad: {}", "x".repeat(bytes - request.len())))
     };
-    assert_eq!(say(&bridge, padded(8192)).status, 200);
-    assert_eq!(say(&bridge, padded(8193)).status, 431);
+    assert_eq!(say(&bridge, padded(8192)).await.status, 200);
+    assert_eq!(say(&bridge, padded(8193)).await.status, 431);
     // Two take every place, say half a request or nothing at all; the third comes all the same.
-    let (idle, mut slow) = (connect(&bridge), connect(&bridge));
-    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").unwrap();
-    assert_eq!(ask(&bridge, "GET /healthz", &["Host: localhost"]).status, 200);
-    let mut rest = String::new();
+    let (idle, mut slow) = (connect(&bridge).await, connect(&bridge).await);
+    slow.say("GET /healthz HTTP/1.1\r\nHost: ").await;
+    assert_eq!(ask(&bridge, "GET /healthz", &["Host: localhost"]).await.status, 200);
     for mut gone in [idle, slow] {
-        // What had not been read when it had to go resets the connection.
-        let end = gone.read_to_string(&mut rest).map_err(|error| error.kind());
-        assert!(matches!(end, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{end:?}");
+        assert!(gone.try_hear().await.is_none());
     }
     bridge.stop().await;
 }
@@ -238,25 +208,25 @@ async fn a_reload_takes_over_another_token_but_never_none_in_the_open() {
     folder.file("mapping.yaml", ziflow_scim_bridge::config::MAPPING_YAML);
     folder.file("token", WATCHER);
     let bridge = Bridge::configured(&settings("listen: '0.0.0.0:0', token_file: token")).await;
-    let status = |token: &str| with(&bridge, "/readyz", &format!("Bearer {token}")).status;
-    assert_eq!(status(WATCHER), 200);
+    let status = async |token: &str| with(&bridge, "/readyz", &format!("Bearer {token}")).await.status;
+    assert_eq!(status(WATCHER).await, 200);
     // The token in the file is another one.
     folder.file("token", "second");
     bridge.hang_up();
     assert_eq!(bridge.nth_line("reloaded", 1).await["changed"], "admin.token");
-    assert_eq!([status(WATCHER), status("second")], [401, 200]);
+    assert_eq!([status(WATCHER).await, status("second").await], [401, 200]);
     let minted = command(&["token", "new", "--format", "json"], &[]).output().unwrap();
     let minted: serde_json::Value = serde_json::from_slice(&minted.stdout).unwrap();
     let digest = minted["sha256"].as_str().unwrap();
     settings(&format!("listen: '0.0.0.0:0', token_sha256: {digest}, hosts: [b.example]"));
     bridge.hang_up();
     assert_eq!(bridge.nth_line("reloaded", 2).await["changed"], "admin.token; admin.hosts");
-    assert_eq!([status("second"), status(minted["token"].as_str().unwrap())], [401, 200]);
+    assert_eq!([status("second").await, status(minted["token"].as_str().unwrap()).await], [401, 200]);
     // The listener stays where it is, and without a token everybody could look.
     settings("listen: '127.0.0.1:0'");
     bridge.hang_up();
     bridge.line("the reload is refused, and everything stays as it was").await;
-    assert_eq!(ask(&bridge, "GET /readyz", &["Host: localhost"]).status, 401);
+    assert_eq!(ask(&bridge, "GET /readyz", &["Host: localhost"]).await.status, 401);
     let log = bridge.stop().await;
     assert!(
         log.iter().any(|line| line["key"] == "admin.listen" && line["hint"] == "restart the bridge"),

@@ -1,7 +1,5 @@
 //! Many operations in one request (RFC 7644 section 3.7).
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -9,6 +7,7 @@ use serde_json::{Value, json};
 use ziflow_scim_bridge::simulator::Fault;
 
 use crate::harness::{Answer, Bridge, TOKEN, encoded, in_ziflow, person, ziflow};
+use crate::wire::{Heard, Wire};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
@@ -200,7 +199,7 @@ async fn what_no_longer_fits_the_deadline_is_not_begun() {
 
 /// What becomes of two creates whose body comes just before the request's time is over: the whole answer, and how many
 /// creates Ziflow got.
-async fn late_by(wait: Duration) -> (String, usize) {
+async fn late_by(wait: Duration) -> (Heard, usize) {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__REQUEST_TIMEOUT_SECS", "3")]).await;
     let body = json!({ "Operations": creates(2) }).to_string();
@@ -210,12 +209,10 @@ async fn late_by(wait: Duration) -> (String, usize) {
          content-length: {}\r\n\r\n",
         body.len()
     );
-    let mut socket = TcpStream::connect(host).unwrap();
-    socket.write_all(head.as_bytes()).unwrap();
+    let mut wire = Wire::to(host).await;
+    wire.say(head).await;
     tokio::time::sleep(wait).await;
-    socket.write_all(body.as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
+    let answer = wire.last(body).await;
     let made = ziflow.calls().iter().filter(|call| call.method == "POST").count();
     bridge.stop().await;
     (answer, made)
@@ -229,8 +226,8 @@ async fn a_slow_body_takes_its_time_from_the_operations() {
     let mut told = Vec::new();
     for _ in 0..8 {
         let (answer, made) = late_by(Duration::from_millis(2450)).await;
-        let refused = answer.matches(r#""status":"503","response""#).count();
-        if answer.starts_with("HTTP/1.1 200") && refused == 2 && made == 0 {
+        let refused = answer.text().matches(r#""status":"503","response""#).count();
+        if answer.status == 200 && refused == 2 && made == 0 {
             return;
         }
         told.push((answer, made));

@@ -1,95 +1,29 @@
 //! The limits on connections and requests: whoever is slow, silent or many, others are served.
 
-use std::io::ErrorKind;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use ziflow_scim_bridge::simulator::{Fault, OWNER_EMAIL};
 
 use crate::harness::{Bridge, Folder, TOKEN, command, gets, person, ziflow};
-
-/// How long anything that must happen may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::wire::{PATIENCE, Wire};
 
 /// Somebody at an address of this machine's own: 127.0.0.`number`.
-struct Caller(BufReader<TcpStream>);
-
-/// An answer as it came.
-#[derive(Debug)]
-struct Heard {
-    status: u16,
-    head: String,
-    body: String,
+async fn caller(number: u8, bridge: &Bridge) -> Wire {
+    Wire::from(number, bridge.address()).await
 }
 
-impl Heard {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+/// So many that have done this.
+async fn crowd(number: u8, size: usize, bridge: &Bridge, said: &str) -> Vec<Wire> {
+    let mut crowd = Vec::new();
+    for _ in 0..size {
+        let mut one = caller(number, bridge).await;
+        one.say(said).await;
+        crowd.push(one);
     }
-}
-
-impl Caller {
-    async fn at(number: u8, bridge: &Bridge) -> Self {
-        let address = bridge.address();
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(([127, 0, 0, number], 0).into()).unwrap();
-        Self(BufReader::new(socket.connect(address.parse().unwrap()).await.unwrap()))
-    }
-
-    /// So many that have done this.
-    async fn crowd(number: u8, size: usize, bridge: &Bridge, said: &str) -> Vec<Self> {
-        let mut crowd = Vec::new();
-        for _ in 0..size {
-            let mut one = Self::at(number, bridge).await;
-            one.say(said).await;
-            crowd.push(one);
-        }
-        crowd
-    }
-
-    /// A connection that the bridge has closed takes nothing any more, which is no failure of the test.
-    async fn say(&mut self, text: impl AsRef<[u8]>) -> bool {
-        self.0.get_mut().write_all(text.as_ref()).await.is_ok()
-    }
-
-    /// The next answer; none when the bridge has closed the connection.
-    async fn hear(&mut self) -> Option<Heard> {
-        timeout(PATIENCE, self.try_hear()).await.unwrap_or_else(|_| panic!("neither an answer nor an end"))
-    }
-
-    async fn try_hear(&mut self) -> Option<Heard> {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if self.0.read_line(&mut head).await.unwrap_or_default() == 0 {
-                return None;
-            }
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        self.0.read_exact(&mut body).await.ok()?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        Some(Heard { status, head, body: String::from_utf8(body).unwrap() })
-    }
-
-    async fn ask(&mut self, request: impl AsRef<[u8]>) -> Option<Heard> {
-        self.say(request).await;
-        self.hear().await
-    }
-
-    /// The status of a request that must be answered.
-    async fn status(&mut self, request: impl AsRef<[u8]>) -> u16 {
-        self.ask(request).await.unwrap_or_else(|| panic!("closed without an answer")).status
-    }
-
-    /// Whether the bridge keeps the connection open, as far as can be seen now.
-    fn is_open(&mut self) -> bool {
-        matches!(self.0.get_ref().try_read(&mut [0; 64]), Err(error) if error.kind() == ErrorKind::WouldBlock)
-    }
+    crowd
 }
 
 /// A request of somebody who shows this token.
@@ -121,7 +55,7 @@ async fn strangers_who_keep_connections_keep_nobody_out() {
         ("BRIDGE_AUTH__MAX_FAILURES_PER_MINUTE", "0"),
     ];
     let bridge = Bridge::with(&ziflow, &settings).await;
-    let mut entra = Caller::at(1, &bridge).await;
+    let mut entra = caller(1, &bridge).await;
     assert_eq!(entra.status(schemas()).await, 200);
     let before = resident(&bridge);
     let half = "POST /scim/v2/Users HTTP/1.1\r\nHost: b\r\nAuthor".to_owned();
@@ -131,9 +65,9 @@ async fn strangers_who_keep_connections_keep_nobody_out() {
     let mut crowds = Vec::new();
     for said in ["", half.as_str(), refused.as_str(), no_body.as_str(), big_head.as_str()] {
         for source in 2..6 {
-            crowds.push(Caller::crowd(source, 25, &bridge, said).await);
+            crowds.push(crowd(source, 25, &bridge, said).await);
             // A newcomer is let in, and whoever is known was never sent away.
-            assert_eq!(Caller::at(9, &bridge).await.status(schemas()).await, 200, "{said}");
+            assert_eq!(caller(9, &bridge).await.status(schemas()).await, 200, "{said}");
             assert_eq!(entra.status(schemas()).await, 200, "{said}");
         }
     }
@@ -168,8 +102,8 @@ async fn strangers_leave_descriptors_for_the_work() {
     assert_eq!(bridge.line(fewer).await["most"], 30);
     let mut crowds = Vec::new();
     for source in 2..12 {
-        crowds.push(Caller::crowd(source, 20, &bridge, "").await);
-        let mut entra = Caller::at(1, &bridge).await;
+        crowds.push(crowd(source, 20, &bridge, "").await);
+        let mut entra = caller(1, &bridge).await;
         let body = person(&format!("p{source}@example.com")).to_string();
         assert_eq!(entra.status(request("POST /Users", TOKEN, &body)).await, 201);
     }
@@ -181,21 +115,21 @@ async fn one_source_fills_its_own_places_only() {
     let ziflow = ziflow(&[]).await;
     let settings = [("BRIDGE_SERVER__MAX_CONNECTIONS_PER_SOURCE", "2")];
     let bridge = Bridge::with(&ziflow, &settings).await;
-    let mut idle = Caller::at(2, &bridge).await;
+    let mut idle = caller(2, &bridge).await;
     assert_eq!(idle.status(schemas()).await, 200);
     ziflow.inject(Fault::slow(Duration::from_secs(3)).method(Method::POST).times(2));
     let mut busy = Vec::new();
     for number in 0..2 {
-        let mut one = Caller::at(2, &bridge).await;
+        let mut one = caller(2, &bridge).await;
         let body = person(&format!("p{number}@example.com")).to_string();
         assert!(one.say(request("POST /Users", TOKEN, &body)).await);
         busy.push(one);
         gets(&ziflow, "POST", number + 1).await;
     }
     // The idle one had to go, and those who are busy do not.
-    assert!(idle.hear().await.is_none());
-    assert!(Caller::at(2, &bridge).await.ask(schemas()).await.is_none());
-    assert_eq!(Caller::at(3, &bridge).await.status(schemas()).await, 200);
+    assert!(idle.try_hear().await.is_none());
+    assert!(caller(2, &bridge).await.try_ask(schemas()).await.is_none());
+    assert_eq!(caller(3, &bridge).await.status(schemas()).await, 200);
     let line = bridge
         .line(
             "all connections are busy, and there is no place for further ones \
@@ -204,7 +138,7 @@ async fn one_source_fills_its_own_places_only() {
         .await;
     assert_eq!(line["source"], "127.0.0.2");
     for one in &mut busy {
-        assert_eq!(one.hear().await.unwrap().status, 201);
+        assert_eq!(one.try_hear().await.unwrap().status, 201);
     }
     bridge.stop().await;
 }
@@ -214,14 +148,14 @@ async fn while_everybody_is_busy_the_next_one_waits() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__MAX_CONNECTIONS", "1")]).await;
     ziflow.inject(Fault::slow(Duration::from_secs(1)).method(Method::POST).times(1));
-    let mut busy = Caller::at(2, &bridge).await;
+    let mut busy = caller(2, &bridge).await;
     busy.say(request("POST /Users", TOKEN, &person("jo@example.com").to_string())).await;
     gets(&ziflow, "POST", 1).await;
-    let mut next = Caller::at(3, &bridge).await;
+    let mut next = caller(3, &bridge).await;
     assert_eq!(next.status(schemas()).await, 200);
     // It was served in the place of the first, which has been answered.
-    assert_eq!(busy.hear().await.unwrap().status, 201);
-    assert!(busy.hear().await.is_none());
+    assert_eq!(busy.try_hear().await.unwrap().status, 201);
+    assert!(busy.try_hear().await.is_none());
     bridge.stop().await;
 }
 
@@ -232,14 +166,14 @@ async fn too_many_requests_at_once_are_told_so_at_once() {
     ziflow.inject(Fault::slow(Duration::from_secs(3)).method(Method::POST).times(2));
     let mut busy = Vec::new();
     for number in 0..2 {
-        let mut one = Caller::at(2, &bridge).await;
+        let mut one = caller(2, &bridge).await;
         let body = person(&format!("p{number}@example.com")).to_string();
         one.say(request("POST /Users", TOKEN, &body)).await;
         busy.push(one);
     }
     gets(&ziflow, "POST", 2).await;
-    let mut third = Caller::at(2, &bridge).await;
-    let refused = third.ask(schemas()).await.unwrap();
+    let mut third = caller(2, &bridge).await;
+    let refused = third.try_ask(schemas()).await.unwrap();
     assert_eq!(refused.status, 429, "{refused:?}");
     assert!(refused.head.contains("\r\nretry-after: 1\r\n"), "{refused:?}");
     assert_eq!(refused.json()["schemas"][0], "urn:ietf:params:scim:api:messages:2.0:Error");
@@ -247,7 +181,7 @@ async fn too_many_requests_at_once_are_told_so_at_once() {
     // Who has no right credential is told so, and takes nobody's turn.
     assert_eq!(third.status(request("GET /Schemas", "wrong", "")).await, 401);
     for one in &mut busy {
-        assert_eq!(one.hear().await.unwrap().status, 201);
+        assert_eq!(one.try_hear().await.unwrap().status, 201);
     }
     assert_eq!(third.status(schemas()).await, 200);
     bridge.stop().await;
@@ -262,11 +196,11 @@ async fn each_wait_for_a_client_has_its_own_end() {
         ("BRIDGE_SERVER__IDLE_TIMEOUT_SECS", "3600"),
     ];
     let bridge = Bridge::with(&ziflow, &settings).await;
-    let mut idle = Caller::at(2, &bridge).await;
+    let mut idle = caller(2, &bridge).await;
     assert_eq!(idle.status(schemas()).await, 200);
-    let mut silent = Caller::at(2, &bridge).await;
-    let mut dripping = Caller::at(2, &bridge).await;
-    let mut next = Caller::at(2, &bridge).await;
+    let mut silent = caller(2, &bridge).await;
+    let mut dripping = caller(2, &bridge).await;
+    let mut next = caller(2, &bridge).await;
     assert_eq!(next.status(schemas()).await, 200);
     // Byte after byte, and never a whole head: what counts is when it began.
     let start = Instant::now();
@@ -274,15 +208,15 @@ async fn each_wait_for_a_client_has_its_own_end() {
         assert!(start.elapsed() < PATIENCE, "a head may take for ever");
         sleep(Duration::from_millis(100)).await;
     }
-    assert!(silent.hear().await.is_none());
+    assert!(silent.try_hear().await.is_none());
     // Idle for longer than all that.
     assert_eq!(idle.status(schemas()).await, 200);
     bridge.stop().await;
 
     let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__IDLE_TIMEOUT_SECS", "1")]).await;
-    let mut idle = Caller::at(2, &bridge).await;
+    let mut idle = caller(2, &bridge).await;
     assert_eq!(idle.status(schemas()).await, 200);
-    assert!(idle.hear().await.is_none());
+    assert!(idle.try_hear().await.is_none());
     bridge.stop().await;
 }
 
@@ -293,16 +227,16 @@ const ANSWERS: usize = 3000;
 async fn who_does_not_read_the_answer_is_let_go() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__WRITE_TIMEOUT_SECS", "1")]).await;
-    let mut deaf = Caller::at(2, &bridge).await;
+    let mut deaf = caller(2, &bridge).await;
     let (mut asked, mut heard) = (0, 0);
-    deaf.0.get_ref().writable().await.unwrap();
+    deaf.stream().writable().await.unwrap();
     // As many as are taken without anybody reading an answer.
-    while asked < ANSWERS && deaf.0.get_ref().try_write(schemas().as_bytes()).is_ok() {
+    while asked < ANSWERS && deaf.stream().try_write(schemas().as_bytes()).is_ok() {
         asked += 1;
     }
     sleep(Duration::from_secs(3)).await;
-    assert_eq!(Caller::at(3, &bridge).await.status(schemas()).await, 200);
-    while deaf.hear().await.is_some() {
+    assert_eq!(caller(3, &bridge).await.status(schemas()).await, 200);
+    while deaf.try_hear().await.is_some() {
         heard += 1;
     }
     assert!(heard < asked, "all of {asked} answers have arrived");

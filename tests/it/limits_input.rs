@@ -1,12 +1,9 @@
 //! How much one request may ask for: each bound holds, what is beyond is refused by its name, and costs little.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Bridge, TOKEN, encoded, person, ziflow};
+use crate::wire::Wire;
 
 /// Refused with this status, by the name of the setting.
 #[track_caller]
@@ -133,20 +130,14 @@ async fn so_many_attributes_are_named() {
 async fn a_request_has_so_many_headers() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::with(&ziflow, &[("BRIDGE_SERVER__MAX_HEADERS", "16")]).await;
-    let status = |headers: usize| {
-        let address = bridge.address();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let status = async |headers: usize| {
         let further: String = (3..headers).flat_map(|_| ["x: y", "\r\n"]).collect();
         let request = format!(
             "GET /scim/v2/Schemas HTTP/1.1\r\nHost: b\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n{further}\r\n"
         );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+        Wire::to(bridge.address()).await.last(request).await.status
     };
-    assert_eq!([status(16), status(17)], [200, 431]);
+    assert_eq!([status(16).await, status(17).await], [200, 431]);
     bridge.stop().await;
 }
 

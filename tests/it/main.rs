@@ -65,3 +65,4 @@ mod users;
 mod validator;
 mod walk;
 mod way_stage;
+mod wire;

@@ -1,106 +1,14 @@
 //! HTTP as a rude or careful client speaks it: over a bare socket, byte by byte.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Bridge, TOKEN, encoded, person, ziflow};
+use crate::wire::{PATIENCE, Wire};
 
-/// How long an answer or an end may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// One connection to the bridge.
-struct Wire(BufReader<TcpStream>);
-
-/// An answer as it came.
-#[derive(Debug)]
-struct Heard {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Heard {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// An answer of the bridge, and not of the parser.
-    #[track_caller]
-    fn is_scim(&self, status: u16) -> &Self {
-        assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/scim+json; charset=utf-8"), "{self:?}");
-        assert!(self.header("request-id").is_some(), "{self:?}");
-        self
-    }
-
-    /// A refusal in SCIM's words that tells the reason.
-    #[track_caller]
-    fn refuses(&self, status: u16, told: &str) {
-        let body = self.is_scim(status).json();
-        assert_eq!(body["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
-        assert_eq!(body["status"], json!(status.to_string()));
-        assert_eq!(
-            body["scimType"],
-            if status == 400 { json!("invalidSyntax") } else { Value::Null },
-            "{body}"
-        );
-        let detail = body["detail"].as_str().unwrap();
-        assert!(detail.contains(told), "`{told}` not in: {detail}");
-    }
-}
-
-impl Wire {
-    fn to(bridge: &Bridge) -> Self {
-        let address = bridge.address();
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    fn say(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.0.get_mut().write_all(bytes.as_ref()).unwrap();
-        self
-    }
-
-    /// The head of the next answer.
-    fn head(&mut self) -> Heard {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert!(self.0.read_line(&mut head).unwrap() > 0, "closed after {head:?}");
-        }
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        Heard { status, head, body: Vec::new() }
-    }
-
-    /// The next answer, its body as long as it says.
-    fn hear(&mut self) -> Heard {
-        let mut heard = self.head();
-        let length = heard.header("content-length").map_or(0, |length| length.parse().unwrap());
-        heard.body.resize(length, 0);
-        self.0.read_exact(&mut heard.body).unwrap();
-        heard
-    }
-
-    fn ask(&mut self, request: impl AsRef<[u8]>) -> Heard {
-        self.say(request).hear()
-    }
-
-    /// Waits until the bridge has closed the connection, and neither reset it nor said anything more.
-    #[track_caller]
-    fn ends(&mut self) {
-        let mut rest = Vec::new();
-        self.0.read_to_end(&mut rest).unwrap();
-        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
-    }
+async fn wire_to(bridge: &Bridge) -> Wire {
+    Wire::to(bridge.address()).await
 }
 
 /// A request of somebody who may speak; `line` is `METHOD /target` below the base path.
@@ -132,7 +40,7 @@ fn chunked(body: &str, size: usize) -> String {
 async fn mistakes_are_answered_in_scims_words_and_the_connection_stays() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::start(&ziflow).await;
-    let mut wire = Wire::to(&bridge);
+    let mut wire = wire_to(&bridge).await;
     for (line, allow) in [
         ("DELETE /Users", "GET, HEAD, POST"),
         ("PUT /Users", "GET, HEAD, POST"),
@@ -144,7 +52,7 @@ async fn mistakes_are_answered_in_scims_words_and_the_connection_stays() {
         ("DELETE /ServiceProviderConfig", "GET, HEAD"),
         ("PATCH /ResourceTypes/User", "GET, HEAD"),
     ] {
-        let heard = wire.ask(request(line, &[], "{}"));
+        let heard = wire.ask(request(line, &[], "{}")).await;
         heard.refuses(405, allow);
         assert_eq!(heard.header("allow"), Some(allow), "{line}");
     }
@@ -158,24 +66,25 @@ async fn mistakes_are_answered_in_scims_words_and_the_connection_stays() {
         ("GET /Nothing", 404, "/scim/v2"),
         ("GET /Users/1/2/3", 404, "/scim/v2"),
     ] {
-        wire.ask(request(line, &[], "")).refuses(status, told);
+        wire.ask(request(line, &[], "")).await.refuses(status, told);
         // A body that nobody wants, in one piece, in many, and late.
-        wire.ask(request(line, &[], "not json".repeat(2000))).refuses(status, told);
+        wire.ask(request(line, &[], "not json".repeat(2000))).await.refuses(status, told);
         wire.ask(request(line, &["Transfer-Encoding: chunked"], chunked(&"x".repeat(3000), 7)))
+            .await
             .refuses(status, told);
     }
     let late = request("GET /Users/nobody", &["Content-Length: 5"], "");
-    wire.say(late);
+    wire.say(late).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    wire.ask("12345").refuses(404, "no such user");
+    wire.ask("12345").await.refuses(404, "no such user");
     for (hosts, told) in [("", "no Host"), ("Host: a\r\nHost: b\r\n", "several")] {
         let text = format!("GET /scim/v2/Schemas HTTP/1.1\r\n{hosts}Authorization: Bearer {TOKEN}\r\n\r\n");
-        wire.ask(text).refuses(400, told);
+        wire.ask(text).await.refuses(400, told);
     }
-    let stranger = wire.ask("POST /scim/v2/Users HTTP/1.1\r\nHost: b\r\nContent-Length: 2\r\n\r\n{}");
+    let stranger = wire.ask("POST /scim/v2/Users HTTP/1.1\r\nHost: b\r\nContent-Length: 2\r\n\r\n{}").await;
     stranger.refuses(401, "Secret Token");
     assert_eq!(stranger.header("www-authenticate"), Some("Bearer realm=\"scim\""));
-    wire.ask(request("GET /Schemas", &[], "")).is_scim(200);
+    wire.ask(request("GET /Schemas", &[], "")).await.is_scim(200);
     bridge.stop().await;
 }
 
@@ -183,14 +92,16 @@ async fn mistakes_are_answered_in_scims_words_and_the_connection_stays() {
 async fn bodies_that_are_no_json_change_nothing() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::start(&ziflow).await;
-    let mut wire = Wire::to(&bridge);
+    let mut wire = wire_to(&bridge).await;
     let good = person("jo@example.com").to_string();
     for said in ["text/plain", "application/x-www-form-urlencoded", "application/xml; a=+json", "application"]
     {
-        let heard = wire.ask(request("POST /Users", &[&format!("Content-Type: {said}")], &good));
+        let heard = wire.ask(request("POST /Users", &[&format!("Content-Type: {said}")], &good)).await;
         heard.refuses(415, "application/scim+json");
     }
-    wire.ask(request("PUT /Users/1", &["Content-Encoding: gzip"], &good)).refuses(415, "Content-Encoding");
+    wire.ask(request("PUT /Users/1", &["Content-Encoding: gzip"], &good))
+        .await
+        .refuses(415, "Content-Encoding");
     let deep = format!(r#"{{"userName": {}1{}}}"#, "[".repeat(60_000), "]".repeat(60_000));
     let urn = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
     for line in ["POST /Users", "PUT /Users/1", "PATCH /Users/1"] {
@@ -213,10 +124,10 @@ async fn bodies_that_are_no_json_change_nothing() {
             (r#"{"userName": "jo\ud800"}"#, "escape"),
             (r#"{"userName": "jo\udfff"}"#, "surrogate"),
         ] {
-            wire.ask(request(line, said, body)).refuses(400, told);
+            wire.ask(request(line, said, body)).await.refuses(400, told);
         }
-        wire.ask(request(line, said, b"{\"userName\": \"jo\0\"}")).refuses(400, "control character");
-        wire.ask(request(line, said, b"{\"userName\": \"jo\xff\"}")).refuses(400, "unicode");
+        wire.ask(request(line, said, b"{\"userName\": \"jo\0\"}")).await.refuses(400, "control character");
+        wire.ask(request(line, said, b"{\"userName\": \"jo\xff\"}")).await.refuses(400, "unicode");
     }
     assert!(ziflow.people().iter().all(|person| !person["email"].as_str().unwrap().starts_with("jo")));
     bridge.stop().await;
@@ -226,7 +137,7 @@ async fn bodies_that_are_no_json_change_nothing() {
 async fn every_way_to_say_the_same_is_understood() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::start(&ziflow).await;
-    let mut wire = Wire::to(&bridge);
+    let mut wire = wire_to(&bridge).await;
     let one = |number: usize| person(&format!("jo{number}@example.com")).to_string();
     let said = [
         "",
@@ -238,16 +149,16 @@ async fn every_way_to_say_the_same_is_understood() {
     ];
     for (number, said) in said.iter().enumerate() {
         let headers: Vec<_> = Some(*said).filter(|said| !said.is_empty()).into_iter().collect();
-        wire.ask(request("POST /Users", &headers, one(number))).is_scim(201);
+        wire.ask(request("POST /Users", &headers, one(number))).await.is_scim(201);
     }
     for size in [1, 30, 10_000] {
         let body = chunked(&one(100 + size), size);
-        wire.ask(request("POST /Users", &["Transfer-Encoding: chunked"], body)).is_scim(201);
+        wire.ask(request("POST /Users", &["Transfer-Encoding: chunked"], body)).await.is_scim(201);
     }
     for accept in
         ["*/*", "application/json", "application/scim+json", "text/html", "image/png;q=0", "nonsense"]
     {
-        wire.ask(request("GET /Users", &[&format!("Accept: {accept}")], "")).is_scim(200);
+        wire.ask(request("GET /Users", &[&format!("Accept: {accept}")], "")).await.is_scim(200);
     }
     let user = format!(
         "/Users/{}",
@@ -266,13 +177,13 @@ async fn every_way_to_say_the_same_is_understood() {
         "/Schemas//".to_owned(),
         "/ServiceProviderConfig?x=y".to_owned(),
     ] {
-        wire.ask(request(&format!("GET {target}"), &[], "")).is_scim(200);
+        wire.ask(request(&format!("GET {target}"), &[], "")).await.is_scim(200);
     }
     let token = format!("Authorization: Bearer {TOKEN}");
-    wire.ask(format!("GET http://b/scim/v2{user} HTTP/1.1\r\nHost: b\r\n{token}\r\n\r\n")).is_scim(200);
-    wire.ask(format!("\r\nGET //scim//v2{user} HTTP/1.1\r\nhost:b\r\n{token}\r\n\r\n")).is_scim(200);
-    wire.ask(format!("GET /scim/v2{user} HTTP/1.0\r\n{token}\r\n\r\n")).is_scim(200);
-    wire.ends();
+    wire.ask(format!("GET http://b/scim/v2{user} HTTP/1.1\r\nHost: b\r\n{token}\r\n\r\n")).await.is_scim(200);
+    wire.ask(format!("\r\nGET //scim//v2{user} HTTP/1.1\r\nhost:b\r\n{token}\r\n\r\n")).await.is_scim(200);
+    wire.ask(format!("GET /scim/v2{user} HTTP/1.0\r\n{token}\r\n\r\n")).await.is_scim(200);
+    wire.ends().await;
     bridge.stop().await;
 }
 
@@ -282,17 +193,20 @@ async fn head_says_how_long_the_answer_would_be() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::start(&ziflow).await;
     let id = bridge.create(person("jo@example.com")).await.expect(201).id();
-    let mut wire = Wire::to(&bridge);
+    let mut wire = wire_to(&bridge).await;
     let user = format!("/Users/{}", encoded(&id));
     for (target, status) in [(&*user, 200), ("/Users", 200), ("/Schemas", 200), ("/Users/nobody", 404)] {
-        let got = wire.ask(request(&format!("GET {target}"), &[], ""));
-        let head = wire.say(request(&format!("HEAD {target}"), &[], "")).head();
+        let got = wire.ask(request(&format!("GET {target}"), &[], "")).await;
+        let head = {
+            wire.say(request(&format!("HEAD {target}"), &[], "")).await;
+            wire.head().await
+        };
         assert!(!got.is_scim(status).body.is_empty());
         assert_eq!(head.is_scim(status).header("content-length"), got.header("content-length"), "{target}");
     }
-    let gone = wire.ask(request(&format!("DELETE {user}"), &[], ""));
+    let gone = wire.ask(request(&format!("DELETE {user}"), &[], "")).await;
     assert_eq!((gone.status, gone.body.len()), (204, 0), "{gone:?}");
-    wire.ask(request(&format!("GET {user}"), &[], "")).refuses(404, "");
+    wire.ask(request(&format!("GET {user}"), &[], "")).await.refuses(404, "");
     bridge.stop().await;
 }
 
@@ -302,10 +216,11 @@ async fn who_asks_before_sending_is_told_at_once() {
     let bridge = Bridge::start(&ziflow).await;
     let body = person("jo@example.com").to_string();
     let announced = format!("Content-Length: {}", body.len());
-    let mut wire = Wire::to(&bridge);
-    let told = wire.say(request("POST /Users", &["Expect: 100-continue", &announced], "")).head();
+    let mut wire = wire_to(&bridge).await;
+    wire.say(request("POST /Users", &["Expect: 100-continue", &announced], "")).await;
+    let told = wire.head().await;
     assert_eq!(told.status, 100);
-    wire.ask(&body).is_scim(201);
+    wire.ask(&body).await.is_scim(201);
     for (line, header, status) in [
         ("POST /Users", "Content-Type: text/plain", 415),
         ("POST /Users", "Content-Length: 5000000", 413),
@@ -313,9 +228,9 @@ async fn who_asks_before_sending_is_told_at_once() {
         ("POST /Nothing", &announced, 404),
     ] {
         let length = if header.starts_with("Content-Length") { "X: y" } else { &*announced };
-        let mut wire = Wire::to(&bridge);
-        wire.ask(request(line, &["Expect: 100-continue", header, length], "")).is_scim(status);
-        wire.ends();
+        let mut wire = wire_to(&bridge).await;
+        wire.ask(request(line, &["Expect: 100-continue", header, length], "")).await.is_scim(status);
+        wire.ends().await;
     }
     bridge.stop().await;
 }
@@ -324,17 +239,17 @@ async fn who_asks_before_sending_is_told_at_once() {
 async fn requests_in_one_breath_are_answered_in_their_order() {
     let ziflow = ziflow(&[]).await;
     let bridge = Bridge::start(&ziflow).await;
-    let mut wire = Wire::to(&bridge);
+    let mut wire = wire_to(&bridge).await;
     let mut breath = Vec::new();
     for number in 0..10 {
         breath.extend(request("POST /Users", &[], person(&format!("jo{number}@example.com")).to_string()));
         breath.extend(request(&format!("GET /Users/nobody{number}"), &[], "{}"));
     }
-    wire.say(breath);
+    wire.say(breath).await;
     for number in 0..10 {
-        let made = wire.hear();
+        let made = wire.hear().await;
         assert_eq!(made.is_scim(201).json()["userName"], json!(format!("jo{number}@example.com")));
-        wire.hear().refuses(404, "no such user");
+        wire.hear().await.refuses(404, "no such user");
     }
     bridge.stop().await;
 }
@@ -349,15 +264,15 @@ async fn who_sends_too_much_learns_why() {
         request("POST /Users", &[], &large),
         request("POST /Users", &["Transfer-Encoding: chunked"], chunked(&large, 50_000)),
     ] {
-        let mut wire = Wire::to(&bridge);
-        wire.ask(body).refuses(413, "server.max_body_bytes");
-        wire.ends();
+        let mut wire = wire_to(&bridge).await;
+        wire.ask(body).await.refuses(413, "server.max_body_bytes");
+        wire.ends().await;
     }
-    let mut wire = Wire::to(&bridge);
+    let mut wire = wire_to(&bridge).await;
     let stranger =
         format!("POST /scim/v2/Users HTTP/1.1\r\nHost: b\r\nContent-Length: {}\r\n\r\n{large}", large.len());
-    wire.ask(stranger).refuses(401, "");
-    wire.ends();
+    wire.ask(stranger).await.refuses(401, "");
+    wire.ends().await;
     bridge.create(person("jo@example.com")).await.expect(201);
     bridge.stop().await;
 }
@@ -389,23 +304,25 @@ async fn what_the_parser_refuses_ends_the_connection() {
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\r\n\r\n".to_owned(), 400),
         ("nonsense\r\n\r\n".to_owned(), 400),
     ] {
-        let mut wire = Wire::to(&bridge);
-        let heard = wire.ask(&text);
+        let mut wire = wire_to(&bridge).await;
+        let heard = wire.ask(&text).await;
         let start: String = text.chars().take(60).collect();
         assert_eq!((heard.status, heard.body.len()), (status, 0), "{start}: {heard:?}");
         assert_eq!(heard.header("content-type"), None, "{start}");
-        wire.ends();
+        wire.ends().await;
     }
     // A chunk of a size that is none arrives behind a head that is fine.
-    let mut wire = Wire::to(&bridge);
+    let mut wire = wire_to(&bridge).await;
     wire.ask(request("POST /Users", &["Transfer-Encoding: chunked"], "zz\r\n{}\r\n0\r\n\r\n"))
+        .await
         .refuses(400, "whole");
-    wire.ends();
+    wire.ends().await;
     // Somebody who hangs up in the middle of a body harms nobody.
     for half in ["", "{\"userName\": "] {
-        let mut wire = Wire::to(&bridge);
-        wire.say(request("POST /Users", &["Content-Length: 100"], "")).say(half);
-        wire.0.get_ref().shutdown(Shutdown::Both).unwrap();
+        let mut wire = wire_to(&bridge).await;
+        wire.say(request("POST /Users", &["Content-Length: 100"], "")).await;
+        wire.say(half).await;
+        drop(wire);
     }
     bridge.create(person("jo@example.com")).await.expect(201);
     bridge.stop().await;
@@ -422,23 +339,23 @@ async fn nobody_is_waited_for_longer_than_was_said() {
     ];
     let bridge = Bridge::with(&ziflow, &settings).await;
     let start = Instant::now();
-    let mut silent = Wire::to(&bridge);
-    let mut half = Wire::to(&bridge);
-    half.say("GET /scim/v2/Users HTTP/1.1\r\nHost: b\r\nAuthor");
-    let mut idle = Wire::to(&bridge);
-    idle.ask(request("GET /Schemas", &[], "")).is_scim(200);
-    let mut slow = Wire::to(&bridge);
-    slow.say(request("POST /Users", &["Content-Length: 100"], "{\"userName\": "));
-    let mut unwanted = Wire::to(&bridge);
-    unwanted.say(request("GET /Users/nobody", &["Content-Length: 100"], "{"));
+    let mut silent = wire_to(&bridge).await;
+    let mut half = wire_to(&bridge).await;
+    half.say("GET /scim/v2/Users HTTP/1.1\r\nHost: b\r\nAuthor").await;
+    let mut idle = wire_to(&bridge).await;
+    idle.ask(request("GET /Schemas", &[], "")).await.is_scim(200);
+    let mut slow = wire_to(&bridge).await;
+    slow.say(request("POST /Users", &["Content-Length: 100"], "{\"userName\": ")).await;
+    let mut unwanted = wire_to(&bridge).await;
+    unwanted.say(request("GET /Users/nobody", &["Content-Length: 100"], "{")).await;
     for wire in [&mut silent, &mut half, &mut idle] {
-        wire.ends();
+        wire.ends().await;
     }
     assert!(start.elapsed() >= Duration::from_millis(900), "closed after {:?}", start.elapsed());
-    slow.hear().refuses(408, "server.request_timeout_secs");
-    slow.ends();
-    unwanted.hear().refuses(404, "no such user");
-    unwanted.ends();
+    slow.hear().await.refuses(408, "server.request_timeout_secs");
+    slow.ends().await;
+    unwanted.hear().await.refuses(404, "no such user");
+    unwanted.ends().await;
     assert!(start.elapsed() < PATIENCE, "closed after {:?}", start.elapsed());
     bridge.stop().await;
 }

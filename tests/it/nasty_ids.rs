@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use ziflow_scim_bridge::simulator::{Call, OWNER_EMAIL, Simulator};
 
 use crate::harness::{Bridge, TOKEN, encoded, person, ziflow};
+use crate::wire::Wire;
 
 /// Waiting for the pace is of no interest here, nor is the brake.
 const FAST: &[(&str, &str)] = &[
@@ -50,14 +49,9 @@ async fn say(bridge: &Bridge, request: &str, body: Option<&Value>) -> Answer {
          Content-Type: application/scim+json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let mut stream = TcpStream::connect(host).await.unwrap();
-    stream.write_all(text.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {answer}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_ascii_lowercase(), body: serde_json::from_str(body).unwrap_or_default() }
+    let heard = Wire::to(host).await.last(text).await;
+    let body = serde_json::from_slice(&heard.body).unwrap_or_default();
+    Answer { status: heard.status, head: heard.head.trim_end().to_ascii_lowercase(), body }
 }
 
 /// What the bridge may put above its answers.

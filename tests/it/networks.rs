@@ -1,26 +1,16 @@
 //! Who may come, and who is meant by those who come through a proxy: each client here has an address of its own.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
 use ziflow_scim_bridge::config::MAPPING_YAML;
 
 use crate::harness::{Bridge, Folder, TOKEN, ziflow};
-
-/// How long an answer or an end may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::wire::Wire;
 
 const PROXY: u8 = 2;
 
 /// A connection from 127.0.0.`number`.
-async fn from(number: u8, bridge: &Bridge) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(([127, 0, 0, number], 0).into()).unwrap();
-    let address = bridge.address();
-    socket.connect(address.parse().unwrap()).await.unwrap()
+async fn from(number: u8, bridge: &Bridge) -> Wire {
+    Wire::from(number, bridge.address()).await
 }
 
 fn request(token: &str, headers: &[&str]) -> String {
@@ -29,43 +19,10 @@ fn request(token: &str, headers: &[&str]) -> String {
     format!("GET /scim/v2/Schemas HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {token}\r\n{headers}\r\n")
 }
 
-/// The head of the answer to one more request on this connection; empty if it was closed without one.
-async fn head(stream: &mut TcpStream, text: &str) -> String {
-    answer(stream, text).await.0
-}
-
-/// The same with its body.
-async fn answer(stream: &mut TcpStream, text: &str) -> (String, String) {
-    let mut heard = Vec::new();
-    // What was closed at once may refuse to be written to.
-    let _written = stream.write_all(text.as_bytes()).await;
-    loop {
-        let mut part = vec![0; 65_536];
-        let read = timeout(PATIENCE, stream.read(&mut part)).await.unwrap();
-        let read = read.unwrap_or_default();
-        heard.extend_from_slice(&part[..read]);
-        let text = String::from_utf8_lossy(&heard);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            if read == 0 {
-                return (text.into_owned(), String::new());
-            }
-            continue;
-        };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if body.len() >= length.parse().unwrap() {
-            return (head.to_owned(), body.to_owned());
-        }
-    }
-}
-
-fn status(head: &str) -> u16 {
-    head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
-}
-
 /// The status of a request of its own; 0 if the connection was closed without an answer.
 async fn ask(number: u8, bridge: &Bridge, token: &str, headers: &[&str]) -> u16 {
-    let mut stream = from(number, bridge).await;
-    status(&head(&mut stream, &request(token, headers)).await)
+    let heard = from(number, bridge).await.try_ask(request(token, headers)).await;
+    heard.map_or(0, |heard| heard.status)
 }
 
 fn about<'a>(log: &'a [Value], beginning: &str) -> Vec<&'a Value> {
@@ -130,8 +87,8 @@ async fn only_those_networks_are_let_in() {
     }
     // In SCIM's words, and nothing of the credential is told.
     let mut stream = from(PROXY, &bridge).await;
-    let refused = head(&mut stream, &request("guess", &[])).await;
-    assert!(status(&refused) == 403 && refused.contains("application/scim+json"), "{refused}");
+    let refused = stream.ask(request("guess", &[])).await;
+    assert!(refused.status == 403 && refused.head.contains("application/scim+json"), "{refused:?}");
     // And at `/oauth2/token` in those of RFC 6749.
     let (grant, form) = ("grant_type=client_credentials", "application/x-www-form-urlencoded");
     let token = format!(
@@ -139,9 +96,9 @@ async fn only_those_networks_are_let_in() {
         grant.len()
     );
     let mut stream = from(PROXY, &bridge).await;
-    let (told, body) = answer(&mut stream, &token).await;
-    assert!(status(&told) == 403 && told.contains("application/json;charset=UTF-8"), "{told}");
-    let body: Value = serde_json::from_str(&body).unwrap();
+    let told = stream.ask(&token).await;
+    assert!(told.status == 403 && told.head.contains("application/json;charset=UTF-8"), "{told:?}");
+    let body = told.json();
     assert_eq!(body["error"], "unauthorized_client");
     assert!(body["error_description"].as_str().unwrap().contains("this network"), "{body}");
     let log = bridge.stop().await;
@@ -169,12 +126,12 @@ async fn a_reload_moves_the_border_also_for_those_who_are_inside() {
     };
     let bridge = Bridge::configured(&settings("allow_networks: []")).await;
     let mut inside = from(3, &bridge).await;
-    assert_eq!(status(&head(&mut inside, &request(TOKEN, &[])).await), 200);
+    assert_eq!(inside.status(request(TOKEN, &[])).await, 200);
     settings("allow_networks: [127.0.0.9], trusted_proxies: [127.0.0.2]");
     bridge.hang_up();
     let changed = bridge.nth_line("reloaded", 1).await["changed"].clone();
     assert_eq!(changed, "server.allow_networks; server.trusted_proxies");
-    assert_eq!(status(&head(&mut inside, &request(TOKEN, &[])).await), 403);
+    assert_eq!(inside.status(request(TOKEN, &[])).await, 403);
     assert_eq!(ask(3, &bridge, TOKEN, &[]).await, 0);
     assert_eq!(ask(PROXY, &bridge, TOKEN, &["X-Forwarded-For: 127.0.0.9"]).await, 200);
     settings("allow_networks: [127.0.0.0/33]");
@@ -184,6 +141,6 @@ async fn a_reload_moves_the_border_also_for_those_who_are_inside() {
     settings("allow_networks: [127.0.0.0/8]");
     bridge.hang_up();
     bridge.nth_line("reloaded", 2).await;
-    assert_eq!(status(&head(&mut inside, &request(TOKEN, &[])).await), 200);
+    assert_eq!(inside.status(request(TOKEN, &[])).await, 200);
     bridge.stop().await;
 }
