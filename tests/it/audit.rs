@@ -11,7 +11,7 @@ use ziflow_scim_bridge::simulator::{Fault, Simulator};
 use crate::group_stage::{self, MANAGERS, Place, add, group, make, remove, settled};
 use crate::harness::{Bridge, Folder, TOKEN, command, encoded, in_ziflow, person, ziflow};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An audit log in a file of its own.
 struct Log {

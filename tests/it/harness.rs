@@ -14,7 +14,7 @@ use ziflow_scim_bridge::simulator::{self, Simulator};
 pub const TOKEN: &str = "entra-secret-token";
 
 /// How long anything that must happen may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder of its own that goes away with the test.
 pub struct Folder(PathBuf);

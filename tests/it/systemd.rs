@@ -13,7 +13,7 @@ use ziflow_scim_bridge::simulator::{Fault, Simulator};
 
 use crate::harness::{Bridge, Folder, TOKEN, command, person, ziflow};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The socket at which systemd is told things, and all that it has been told.
 struct Told {

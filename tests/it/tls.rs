@@ -25,7 +25,7 @@ use ziflow_scim_bridge::simulator::{OWNER_EMAIL, Simulator};
 use crate::harness::{Bridge, Folder, TOKEN, command, person, ziflow};
 
 /// How long anything that must happen may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A public authority as Entra knows them: a root, and an intermediate one that signs.
 struct Authority {
