@@ -35,12 +35,16 @@ def metric(name):
     return sum(float(line.split()[-1]) for line in said.splitlines() if re.match(rf"ziflow_scim_bridge_{name}[{{ ]", line))
 
 
-def reload(fails=False):
-    """An edit is taken over, or refused."""
+def logged(words, since):
+    """These words come into the service's log. `since` is where it had ended."""
+    until(lambda: words in service_log(since), f"the log says `{words}`", patience=20)
+
+
+def reload():
+    """An edit is taken over."""
     before = len(service_log())
-    typed(f"sudo systemctl reload {NAME}", anyhow=fails)
-    if not fails:
-        until(lambda: "reloaded" in service_log(before), "the reload is done", patience=20)
+    typed(f"sudo systemctl reload {NAME}")
+    logged("reloaded", before)
 
 
 def restart():

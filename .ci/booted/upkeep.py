@@ -1,5 +1,8 @@
 """Stages for the entries about what is done on purpose: backup, upgrade, the way back, the end."""
 
+import contextlib
+import threading
+
 from machine import NAME, inside, must, shown
 from pages import PERSON
 from stages import MAPPING, SETTINGS, reload, stage
@@ -18,12 +21,32 @@ def backup(entry, entra):
 def restore(entry, entra):
     must(entra.set(entra.saved, "title", "Director")[0] == 200, "a change after the backup")
     entra.late = entra.hire("lars", title="Late")
-    entry.run("install")
+    # A request that starts the service in the middle would leave it with the file that is thrown away.
+    with asking(entra):
+        entry.run("install", instead={"sudo rm": "sleep 1; sudo rm"})
     must(entra.ask("GET", f"/Users/{entra.saved}")[1]["title"] == "Producer", "what the backup holds is there")
     must("title" not in entra.ask("GET", f"/Users/{entra.late}")[1], "what came since is not")
     # Restart provisioning: what the bridge does not know comes again.
     must(entra.find("lars@example.com")[1]["totalResults"] == 1, "everybody is found")
     must(entra.set(entra.late, "title", "Late")[1]["title"] == "Late", "and complete again")
+
+
+@contextlib.contextmanager
+def asking(entra):
+    """Entra, which asks all the time."""
+    over = threading.Event()
+
+    def ask():
+        while not over.wait(0.01):
+            try:
+                entra.find("nobody@example.com")
+            except OSError:
+                pass
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
 
 
 @stage("Upgrade")

@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from machine import ETC, NAME, ROOT, Entra, edit, inside, must, shown, step
+from machine import ETC, NAME, ROOT, Entra, edit, inside, must, shown, step, until
 from pages import PERSON, page, typed
 
 HOME = ROOT / "home" / PERSON
@@ -37,7 +37,8 @@ def walk():
     sudoedit(f"/etc/{NAME}/bridge.yaml", trial)
     said = install.run("systemctl start")
     install.promises("serving Entra at …", said)
-    install.promises("Ziflow takes the API key", said)
+    takes = install.promises("Ziflow takes the API key")
+    until(lambda: takes in typed(f"sudo journalctl -u {NAME} -n 20"), "the log says it", patience=10)
     said = install.type('printf %s "$TOKEN" | sudo ziflow-scim-bridge doctor --token-file -', TOKEN=token)
     must(re.search("^ok +bridge", said, re.M) and re.search("^warning +people: .* API key", said, re.M | re.S), said)
     must("1 warning," in said and "failed" not in said, f"all else is well:\n{said}")
