@@ -70,7 +70,19 @@ def other_pages(entra):
     several.run("enable --now")
     acme = Entra((ETC / "acme/ziflow-api-key").read_text().strip(), 8081)
     must(acme.serves(), "the other account is served")
-    must((ROOT / f"var/log/{NAME}/acme/audit.log").exists(), "it has an audit log of its own")
+    kept = ROOT / f"var/log/{NAME}/acme/audit.log"
+    acme.hire("ed")
+    until(lambda: kept.exists() and kept.read_text().count('"create-user"') == 1, "it has an audit log of its own")
+
+    step("logrotate, in folders where the service may put what it likes")
+    inside("sh", "-e", "-c", f"mkdir /var/log/another; echo theirs >/var/log/another/audit.log; cd /var/log/{NAME}; ln -s ../another trap")
+    said = inside("logrotate", "--force", f"/etc/logrotate.d/{NAME}", fails=True)
+    must("trap/audit.log" in said and "Permission denied" in said, f"what is not the service's is left alone:\n{said}")
+    must(inside("ls", "/var/log/another").split() == ["audit.log"], "and stays where it is")
+    inside("rm", f"/var/log/{NAME}/trap")
+    acme.hire("eve")
+    must('"create-user"' in kept.with_name("audit.log.1").read_text(), "the old lines are put aside")
+    until(lambda: kept.exists() and kept.read_text().count('"create-user"') == 1, "and a new file is begun")
 
 
 def without_a_service():

@@ -211,6 +211,8 @@ ziflow: {{ base_url: http://127.0.0.1:9000/v1, api_key: {KEY} }}
 inside("chown", "-R", f"root:{NAME}", f"/etc/{NAME}/acme")
 inside("chmod", "-R", "o-rwx", f"/etc/{NAME}/acme")
 inside("systemctl", "enable", "--now", f"{NAME}@acme")
+# Its socket has no address, and is enabled for what that leaves behind.
+inside("systemctl", "enable", f"{NAME}@acme.socket")
 must(Entra(KEY, 8081).serves() and entra.serves(), "both serve")
 must((ROOT / f"var/lib/{NAME}/acme/store.db").exists(), "it has a store of its own")
 must("acme/mapping.yaml" in shown("StatusText", f"{NAME}@acme"), "and a mapping of its own")
