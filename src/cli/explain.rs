@@ -18,6 +18,7 @@ use crate::cli::provisioned::{Explained, Told};
 use crate::cli::provisioning_log::{Entry, Log, Reading, Sent};
 use crate::cli::request::{EXAMPLE_ID, Known, Request, encoded};
 use crate::cli::stage::{Stage, Trouble};
+use crate::cli::text::harmless_lines;
 use crate::cli::{CONFIG, ConfigFile, Format, environment, failed, mapping_variable, say, show, sockets};
 use crate::telemetry::{self, Captured};
 
@@ -64,10 +65,12 @@ impl Explain {
         let log = telemetry::capture();
         match self.explain(&log).await {
             Ok(explained) => {
-                match self.format {
-                    Format::Json => say(&explained.to_json().to_string()),
-                    Format::Text => say(&explained.to_string()),
-                }
+                let told = match self.format {
+                    Format::Json => explained.to_json().to_string(),
+                    Format::Text => explained.to_string(),
+                };
+                // In JSON such characters stand in strings only, where an escape means the same.
+                say(&harmless_lines(&told));
                 ExitCode::SUCCESS
             }
             Err(Trouble::Failed(message)) => failed(&message),

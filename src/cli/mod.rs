@@ -41,6 +41,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -54,6 +55,9 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 64;
 /// The settings or the mapping are wrong (`EX_CONFIG`).
 const CONFIG: u8 = 78;
+
+/// How long the end of the process waits for threads at work.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// What stands below the commands, in `--help` and in the manual page.
 const HELP: &str = "\
@@ -208,7 +212,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         match cli.command {
             Command::Serve(command) => Box::pin(serve::run(&command, sockets)).await,
             Command::Check(command) => command.run(),
@@ -223,7 +227,10 @@ pub fn main() -> ExitCode {
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }
-    })
+    });
+    // Nobody waits any more for what a thread still does, such as reading what was pasted; by default its end is waited for.
+    runtime.shutdown_timeout(LAST_WAIT);
+    code
 }
 
 /// A line for the person who called. That nobody reads on, as behind `| head`, is no failure.
@@ -233,7 +240,7 @@ fn say(text: &str) {
 
 #[expect(clippy::print_stderr, reason = "commands speak to the person who called them")]
 fn failed(message: &str) -> ExitCode {
-    eprintln!("ziflow-scim-bridge: {message}");
+    eprintln!("ziflow-scim-bridge: {}", text::harmless_lines(message));
     FAILED.into()
 }
 

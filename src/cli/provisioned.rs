@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::cli::explanation::Explanation;
 use crate::cli::provisioning_log::{Entry, Reading, Sent};
-use crate::cli::text::{hanging, indented};
+use crate::cli::text::{self, indented};
 use crate::server::status::explain::{self as page, Answer};
+use crate::telemetry::line::harmless;
 
 /// What is said about what was written down.
 #[derive(Debug)]
@@ -46,12 +47,12 @@ impl Explained {
 
 impl Told {
     fn to_json(&self) -> Value {
-        let Self { entry, reading: Reading { sent, open, .. }, outcome } = self;
+        let Self { entry, reading: Reading { title, sent, open, .. }, outcome } = self;
         let (method, body) = sent_as(sent);
         let nothing = if let Sent::Nothing(why) = sent { Some(why) } else { None };
         let mut told = json!({
             "entry": {
-                "title": entry.title(),
+                "title": title,
                 "status": entry.status,
                 "error": entry.error,
                 "requestId": entry.request_id,
@@ -90,6 +91,11 @@ fn sent_as(sent: &Sent) -> (Option<&'static str>, Option<&Value>) {
     }
 }
 
+/// A paragraph of what was pasted: an end of line in it begins no line of ours.
+fn hanging(text: &str, first: usize, rest: usize) -> String {
+    text::hanging(&harmless(text), first, rest)
+}
+
 /// For the status page.
 impl From<Explained> for page::Explained {
     fn from(explained: Explained) -> Self {
@@ -113,10 +119,9 @@ impl From<Told> for page::Told {
         let body = body.map(|body| format!("\n{}", indented(body, 0))).unwrap_or_default();
         let sent = method.map(|method| format!("{method}{body}"));
         let nothing = if let Sent::Nothing(why) = reading.sent { Some(why) } else { None };
-        let title = entry.title();
         Self {
             entry: Some(page::Entry {
-                title,
+                title: reading.title,
                 ended,
                 request_id: entry.request_id,
                 sent,
@@ -142,7 +147,7 @@ impl fmt::Display for Explained {
                 f,
                 "{}",
                 hanging(
-                    &format!("Entry {} of {}: {}", number + 1, told.len() + further, one.entry.title()),
+                    &format!("Entry {} of {}: {}", number + 1, told.len() + further, one.reading.title),
                     0,
                     2
                 )

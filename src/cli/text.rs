@@ -1,6 +1,10 @@
 //! Text in 80 columns.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
+
+use crate::telemetry::line::harmless;
 
 const WIDTH: usize = 80;
 
@@ -64,6 +68,12 @@ fn block([open, close]: [char; 2], members: Vec<(String, &Value)>, column: usize
     out.push(close);
 }
 
+/// Lines that move no cursor and turn no direction of writing, whatever stands in them: what was pasted, or told by others, may
+/// hold names that anybody chose.
+pub(super) fn harmless_lines(text: &str) -> String {
+    text.split('\n').map(harmless).collect::<Vec<Cow<'_, str>>>().join("\n")
+}
+
 fn width(text: &str) -> usize {
     text.chars().count()
 }
@@ -83,6 +93,12 @@ mod tests {
         assert_eq!(hanging("a", 2, 6), "  a");
         let long = "x".repeat(100);
         assert_eq!(hanging(&format!("a {long} b"), 0, 2), format!("a\n  {long}\n  b"));
+    }
+
+    #[test]
+    fn nothing_in_a_line_drives_a_terminal() {
+        let text = harmless_lines("a\u{1b}[31m\u{9b}\n\u{7}\u{202e}b\r\tc ä");
+        assert_eq!(text, "a\\u001b[31m\\u009b\n\\u0007\\u202eb\\u000d\\tc ä");
     }
 
     #[test]

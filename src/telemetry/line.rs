@@ -176,7 +176,7 @@ fn is_hazard(c: char) -> bool {
 }
 
 /// The text with such characters as JSON escapes them.
-fn harmless(text: &str) -> Cow<'_, str> {
+pub fn harmless(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hazard) {
         return text.into();
     }

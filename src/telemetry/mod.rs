@@ -1,6 +1,6 @@
 //! The log: one line per request and per event on standard error, as text for people or as JSON for machines.
 
-mod line;
+pub mod line;
 
 use std::fmt::Debug;
 use std::fs::File;

@@ -47,6 +47,27 @@ fn calls(told: &Value) -> Vec<String> {
 }
 
 #[test]
+fn what_was_pasted_drives_no_terminal_and_writes_no_lines_of_ours() {
+    let mut entry = create("jo@example.com", "\u{1b}]0;owned\u{7}\u{202e}\u{9b}31m");
+    entry["sourceIdentity"]["displayName"] = json!("Jo\u{1b}[31m\nThe answer: 999");
+    let table = "title\u{1b}[2J\tA";
+    for (name, text) in [("log.json", entry.to_string()), ("table.txt", format!("title\tA\tB\n{table}\nx"))] {
+        for format in ["text", "json"] {
+            let files = [(name, text.as_str())];
+            let (out, error, _) = explain::explain(&[name, "--format", format], &files);
+            for hazard in ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}'] {
+                assert!(!out.contains(hazard) && !error.contains(hazard), "{hazard:?} in {out:?} {error:?}");
+            }
+            assert!(out.contains("u001b") || error.contains("u001b") || name == "table.txt", "{out}{error}");
+            assert!(
+                !out.lines().any(|line| line.starts_with("The answer: 999")) || format == "json",
+                "{out}"
+            );
+        }
+    }
+}
+
+#[test]
 fn each_entry_is_tried_as_entra_sends_it() {
     let log = json!({"value": [
         create("Jo@Example.com", "…"),

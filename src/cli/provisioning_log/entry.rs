@@ -125,7 +125,7 @@ fn kind(step: &Map<String, Value>) -> String {
 
 fn details(step: &Map<String, Value>) -> Vec<(String, String)> {
     let details = object(step, "details");
-    details.iter().filter_map(|(name, _)| Some((name.clone(), value(&details, name)?))).collect()
+    details.iter().filter_map(|(name, value)| Some((name.clone(), value_text(value)?))).collect()
 }
 
 /// What `provisioningAction` says, or a step such as `EntryExportUpdate`.
@@ -156,9 +156,13 @@ fn text(map: &Map<String, Value>, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// A value is a text or nothing; whatever else stands there is taken as it is written. Some tools put it in quotes.
 fn value(map: &Map<String, Value>, name: &str) -> Option<String> {
-    let text = match member(map, name)? {
+    value_text(member(map, name)?)
+}
+
+/// A value is a text or nothing; whatever else stands there is taken as it is written. Some tools put it in quotes.
+fn value_text(value: &Value) -> Option<String> {
+    let text = match value {
         Value::Null => return None,
         Value::String(text) => text.clone(),
         other => other.to_string(),

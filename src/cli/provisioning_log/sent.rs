@@ -1,6 +1,8 @@
 //! An entry of the provisioning log → the SCIM request that Entra sends of it, in Entra's default dialect, and whom or what it
 //! finds; with what an entry leaves open.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::cli::provisioning_log::{Action, Entry, Property, names};
@@ -17,6 +19,8 @@ const SOMEBODY: &str = "somebody@example.com";
 /// What is made of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
+    /// In a line: what was done, to whom, when.
+    pub title: String,
     pub sent: Sent,
     /// The person or the group that is changed, as far as the entry shows them: a SCIM resource.
     pub before: Option<Value>,
@@ -51,8 +55,7 @@ impl Entry {
         self.rt(group_is_given).id == GROUP_TYPE.id
     }
 
-    /// In a line: what was done, to whom, when.
-    pub fn title(&self) -> String {
+    fn title(&self, rt: &'static ResourceType) -> String {
         let done = match self.action {
             Some(Action::Create) => "create of",
             Some(Action::Update) => "update of",
@@ -60,7 +63,7 @@ impl Entry {
             Some(Action::Delete) => "delete of",
             None => "change of",
         };
-        let whom = if self.is_about_a_group(false) { "the group" } else { "the person" };
+        let whom = if rt.id == GROUP_TYPE.id { "the group" } else { "the person" };
         let name = self.name.as_ref().or(self.address.as_ref()).or(self.id.as_ref());
         let name = name.map(|name| format!(" {name}")).unwrap_or_default();
         let when = self.when.as_ref().map(|when| format!(", {when}")).unwrap_or_default();
@@ -84,13 +87,15 @@ impl Entry {
                     .to_owned(),
             );
         }
-        Reading { sent, before, open }
+        Reading { title: self.title(rt), sent, before, open }
     }
 
     fn sent(&self, rt: &'static ResourceType, open: &mut Vec<String>) -> Sent {
         if self.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("skipped")) {
             let why = self.error.clone().or(self.stopped.clone()).unwrap_or_default();
-            return Sent::Nothing(format!("Entra has skipped it, and sent nothing: {why}"));
+            let why =
+                if why.is_empty() { "; the entry does not say why".to_owned() } else { format!(": {why}") };
+            return Sent::Nothing(format!("Entra has skipped it, and sent nothing{why}"));
         }
         if let Some(stopped) = &self.stopped {
             return Sent::Nothing(format!("Entra stopped before it wrote anything, at the step: {stopped}"));
@@ -106,6 +111,9 @@ impl Entry {
                 patch(&operations)
             }
             Action::Update => match self.operations(rt, open) {
+                operations if operations.is_empty() && !self.changed.is_empty() => Sent::Nothing(
+                    "The members before and after are the same, so nothing of it is to be sent.".to_owned(),
+                ),
                 operations if operations.is_empty() => Sent::Nothing(
                     "The entry lists no modified property, so what Entra has sent is not known: paste one that has \
                      `modifiedProperties`, from Download as JSON."
@@ -270,7 +278,9 @@ fn members(property: &Property, open: &mut Vec<String>) -> Vec<Value> {
         );
     }
     let differ = |these: &[String], those: &[String]| -> Vec<Value> {
-        these.iter().filter(|id| !those.contains(id)).map(|id| json!({ "value": id })).collect()
+        // Each once; a set, since a pasted value may name tens of thousands.
+        let mut seen: HashSet<&String> = those.iter().collect();
+        these.iter().filter(|id| seen.insert(id)).map(|id| json!({ "value": id })).collect()
     };
     let changes = [("Add", differ(&new, &old)), ("Remove", differ(&old, &new))].into_iter();
     changes
@@ -390,6 +400,7 @@ mod tests {
             (None, Some("auth0|1"), vec![("Add", value(&["auth0|1"]))]),
             (Some("auth0|1"), None, vec![("Remove", value(&["auth0|1"]))]),
             (Some("1,2"), Some("2, 3"), vec![("Add", value(&["3"])), ("Remove", value(&["1"]))]),
+            (Some("1"), Some("1,2,2"), vec![("Add", value(&["2"]))]),
             (None, Some(r#"["1", {"value": "2"}]"#), vec![("Add", value(&["1", "2"]))]),
         ] {
             let got = operations(sent("update", "Group", &[("members", old, new)]));
@@ -517,6 +528,15 @@ mod tests {
     fn an_entry_of_which_nothing_was_sent_says_why() {
         for (entry, told) in [
             (json!({"provisioningAction": "update", "modifiedProperties": []}), "no modified property"),
+            (
+                json!({"provisioningAction": "update",
+                       "modifiedProperties": [{"displayName": "members", "oldValue": "1,2", "newValue": "2,1"}]}),
+                "before and after are the same",
+            ),
+            (
+                json!({"provisioningStatusInfo": {"status": "skipped"}}),
+                "sent nothing; the entry does not say why",
+            ),
             (json!({"provisioningAction": "create", "modifiedProperties": []}), "no attribute of the create"),
             (
                 json!({"provisioningAction": "other", "modifiedProperties": [],
@@ -537,6 +557,17 @@ mod tests {
     }
 
     #[test]
+    fn tens_of_thousands_of_members_take_no_time() {
+        let ids = |letter: char| {
+            (0..60_000).map(|number| format!("{letter}{number}")).collect::<Vec<_>>().join(",")
+        };
+        let begun = std::time::Instant::now();
+        let got = operations(sent("update", "Group", &[("members", Some(&ids('a')), Some(&ids('b')))]));
+        assert_eq!(got.len(), 2);
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn a_table_is_about_whom_its_attributes_tell() {
         let about_group =
             |text: &str, given| Log::read(text).unwrap().unwrap().entries[0].is_about_a_group(given);
@@ -544,5 +575,7 @@ mod tests {
         assert!(!about_group("displayName\tA\tB", false));
         assert!(about_group("displayName\tA\tB", true));
         assert!(!about_group("title\tA\tB", true));
+        let table = Log::read("displayName\tA\tB").unwrap().unwrap();
+        assert_eq!(table.entries[0].reading(true).title, "change of the group");
     }
 }
