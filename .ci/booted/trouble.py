@@ -86,16 +86,28 @@ def brake(entry, entra):
     becomes("brake", "ok")
 
 
-@stage("Ziflow is down")
-def ziflow_is_down(entry, entra):
+@stage("Ziflow cannot be reached")
+def ziflow_cannot_be_reached(entry, entra):
     process = shown("MainPID")
     ziflow("faults", {"fault": "status", "code": 503, "times": "forever"})
     answer, said = entra.request("GET", "/Users/nobody")
     must(answer.status == 503 and answer.getheader("Retry-After"), f"503 with Retry-After: {answer.status} {said}")
     becomes("upstream", "failing")
+    said = entry.run("doctor", anyhow=True)
+    must(re.search("^ok +connection", said, re.M) and re.search("^failed +key: .*503", said, re.M | re.S), f"it is Ziflow:\n{said}")
     ziflow("faults", method="DELETE")
     until(lambda: readiness()[0], "it heals by itself", patience=30)
     must(shown("MainPID") == process and entra.serves(), "without a restart")
+
+    settings = SETTINGS.read_text()
+    edit(SETTINGS, "http://127.0.0.1:9000/v1", "http://127.0.0.1:9009/v1")
+    restart()
+    becomes("upstream", "failing")
+    said = entry.run("doctor", anyhow=True)
+    must(re.search("^failed +connection", said, re.M), f"it is the way:\n{said}")
+    SETTINGS.write_text(settings)
+    restart()
+    until(lambda: readiness()[0], "and well again")
 
 
 @stage("The bridge does not answer")
