@@ -135,12 +135,24 @@ def token_that_only_looks(entry, entra):
 
 @stage("Another API key")
 def another_api_key(entry, entra):
+    # Its owner is no admin for a while.
+    ziflow("key", "nobody-has-this")
+    must(entra.ask("GET", "/Users/nobody")[0] == 502, "Ziflow refuses the key")
+    becomes("key", "failing")
+    ziflow("key", ACCOUNT_KEY)
+    until(lambda: readiness()[0], "the same key works again by itself", patience=15)
+
     ziflow("key", "another-key")
     must(entra.ask("GET", "/Users/nobody")[0] == 502, "Ziflow refuses the old key")
     becomes("key", "failing")
+    said = entry.run("/readyz", anyhow=True)
+    must("refuses the API key" in said and re.search("^failed +key: .*401", said, re.M | re.S), said)
+    entry.promises("`ziflow.key_user_email`")
+    entry.promises("belongs to the Ziflow account …")
     before = len(service_log())
+    entry.promises(f"`sudoedit /etc/{NAME}/ziflow-api-key`")
     sudoedit(f"/etc/{NAME}/ziflow-api-key", "another-key\n")
-    reload()
+    entry.type(f"sudo systemctl reload {NAME}")
     entry.log_says("Ziflow takes the API key", before)
     must(entra.serves() and readiness()[0], "Entra is served with it")
 
@@ -205,8 +217,8 @@ def another_certificate(entry, entra):
     becomes("certificate", "ok")
 
 
-@stage("Guessers")
-def guessers(entry, entra):
+@stage("Wrong credentials")
+def wrong_credentials(entry, entra):
     entry.promises("answered 429 until the minute is over, and are logged once")
     before, counted = len(service_log()), metric("failed_authentications_total")
     guesser = Entra("guess", entra.port, ROOT / AUTHORITY)
@@ -217,3 +229,6 @@ def guessers(entry, entra):
     warning = "wrong credentials from one address"
     logged(warning, before)
     must(service_log(before).count(warning) == 1, "once")
+    said = entry.run("status=(400|401|429)")
+    must(re.search(r"^ *[0-9]+ reason=.*token.* source=127\.0\.0\.1$", said, re.M), said)
+    must('"source":"127.0.0.1"' in entry.run('"target":"audit"'), "where Entra comes from")

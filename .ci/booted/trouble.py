@@ -79,6 +79,13 @@ def brake(entry, entra):
     said = entry.run("brake status", anyhow=True)
     must("tripped at" in said, said)
     must(entra.set(people[4], "name.givenName", "Bea")[0] == 200, "everything else goes on")
+    lost, wait = (list(map(urllib.parse.unquote, some)) for some in (people[:3], people[3:]))
+    until(lambda: all(one in service_log(before) for one in lost), "it is on record")
+    said = [line for line in entry.run('"access":"taken"').splitlines() if any(one in line for one in lost + wait)]
+    must(len(said) == 3 and all(any(f'"id":"{one}"' in line for line in said) for one in lost), f"who has lost it: {said}")
+    must(all('"time":"' in line and '"by":"entra' in line for line in said), f"when, and by whom: {said}")
+    said = entry.run("brake on mass disabling").splitlines()
+    must(sorted(line.split()[-1] for line in said) == sorted(f"id={one}" for one in wait), f"who waits: {said}")
     # A mistake: Entra makes them active again.
     must(entra.set(people[3], "active", "True")[0] == 200, "they become active again")
     entry.run("brake release")
@@ -150,9 +157,10 @@ def not_ready(entry, entra):
     ziflow("key", "another-key")
     until(lambda: readiness()[0], "it becomes ready by itself", patience=15)
     with socket.create_connection(("127.0.0.1", entra.port)) as held:
-        said = entry.type("sudo ss -tnp")
-        ends = rf":{entra.port} +\S*:{held.getsockname()[1]} .*ziflow"
-        must(re.search(ends, said), f"whose it is:\n{said}")
+        said = entry.run("sudo ss", instead={":8080": f":{held.getpeername()[1]}"})
+        must(re.search(r"^ *[1-9][0-9]* \S*127\.0\.0\.1\S*$", said, re.M), f"whose it is:\n{said}")
+    for name in ("server.max_connections_per_source", "server.allow_networks", "server.max_connections", "LimitNOFILE="):
+        entry.promises(f"`{name}`")
 
 
 @stage("The store fails")
@@ -179,7 +187,7 @@ def store_fails(entry, entra):
     inside("dd", "if=/dev/urandom", f"of={STORE}", "bs=4096", "count=1", "conv=notrunc")
     typed(f"sudo systemctl start {NAME}", anyhow=True)
     until(lambda: "store cannot be used" in shown("StatusText"), "the status says so")
-    entry.run("mkdir damaged")
+    entry.run("d=damaged")
     status, answer = entra.find("sam@example.com")
     must(status == 200 and answer["totalResults"] == 1, f"everybody is found: {status} {answer}")
     must(entra.set(entra.saved, "title", "Producer")[1]["title"] == "Producer", "and complete after Restart provisioning")

@@ -39,7 +39,7 @@ def walk():
     install.promises("serving Entra at …", said)
     takes = install.promises("Ziflow takes the API key")
     until(lambda: takes in typed(f"sudo journalctl -u {NAME} -n 20"), "the log says it", patience=10)
-    said = install.type('printf %s "$TOKEN" | sudo ziflow-scim-bridge doctor --token-file -', TOKEN=token)
+    said = install.type('printf %s "$TOKEN" | sudo -u ziflow-scim-bridge ziflow-scim-bridge doctor --token-file -', TOKEN=token)
     must(re.search("^ok +bridge", said, re.M) and re.search("^warning +people: .* API key", said, re.M | re.S), said)
     must("1 warning," in said and "failed" not in said, f"all else is well:\n{said}")
     must(Entra(token).serves(), "Entra's Test Connection")

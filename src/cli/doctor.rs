@@ -23,9 +23,10 @@ const LONGEST_TOKEN: u64 = 65_536;
 /// What is printed is stable: fields may be added, none is taken away.
 const HELP: &str = "\
 Examples:
-  sudo ziflow-scim-bridge doctor
+  sudo -u ziflow-scim-bridge ziflow-scim-bridge doctor
       Everything that needs no token
-  printf %s \"$TOKEN\" | sudo ziflow-scim-bridge doctor --token-file -
+  printf %s \"$TOKEN\" |
+    sudo -u ziflow-scim-bridge ziflow-scim-bridge doctor --token-file -
       The same, and Entra's Test Connection
 
 Without --probe nothing is changed anywhere, and Ziflow receives four calls at

@@ -68,7 +68,7 @@ Examples:
       Try an edit of the settings or the mapping, before it is in force
   ziflow-scim-bridge token new --name entra --expires 2027-11-30
       Make the token for Entra, with its digest for the settings
-  sudo ziflow-scim-bridge doctor
+  sudo -u ziflow-scim-bridge ziflow-scim-bridge doctor
       Find out what is amiss, from the settings to the running service
   ziflow-scim-bridge explain request.json
       See what a request would do, and why
