@@ -14,7 +14,8 @@ use crate::yaml::Difference;
 const HELP: &str = "\
 Examples:
   sudo ziflow-scim-bridge check
-      The files of the service, before it is started or reloaded
+      The files of the service, before it is started or reloaded; root is also
+      told which of them the user ziflow-scim-bridge cannot read
   ziflow-scim-bridge check --mapping ./mapping.yaml
       A mapping alone, with its examples, on any machine
 
@@ -78,7 +79,10 @@ impl Check {
             mapping => {
                 let loaded = self.config.load(mapping.as_deref());
                 let warnings = loaded.map_or_else(|reports| reports, |settings| settings.warnings);
-                ("settings and mapping", warnings)
+                let unreadable = self.config.unreadable_to_service();
+                let (errors, warnings): (Vec<_>, Vec<_>) =
+                    unreadable.into_iter().chain(warnings).partition(Report::is_error);
+                ("settings and mapping", errors.into_iter().chain(warnings).collect())
             }
         }
     }

@@ -89,7 +89,8 @@ impl Doctor {
         hide(Some(&settings.connection.api_key), &mut diagnosis);
         let proxy = settings.connection.way.proxy.as_ref();
         diagnosis.hide(proxy.and_then(Proxy::password).unwrap_or_default());
-        diagnosis.add(usable(&settings.warnings));
+        let unreadable = self.config.unreadable_to_service();
+        diagnosis.add(usable(&[unreadable, settings.warnings.clone()].concat()));
         let looker = match Looker::new(&settings.connection, &settings.pace) {
             Ok(looker) => looker,
             Err(message) => return unusable(&message, diagnosis),
@@ -172,6 +173,10 @@ fn usable(warnings: &[Report]) -> Check {
         return Check::ok(SETTINGS, TRIED, "they are fine");
     }
     let told: Vec<_> = warnings.iter().map(in_short).collect();
+    if warnings.iter().any(Report::is_error) {
+        return Check::failed(SETTINGS, TRIED, format!("the service cannot use them; {}", told.join("; ")))
+            .remedy("mend them until `ziflow-scim-bridge check` is content");
+    }
     Check::warning(SETTINGS, TRIED, format!("they can be used; {}", told.join("; ")))
         .remedy("`ziflow-scim-bridge check` shows each warning with its place")
 }

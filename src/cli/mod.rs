@@ -38,7 +38,7 @@ mod watch;
 mod ziflow_checks;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,6 +47,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::sockets::Sockets;
 use crate::cli::terminal::Results;
+use crate::config::service_user::User;
 use crate::config::{self, Report, Settings};
 
 /// Something failed.
@@ -169,8 +170,14 @@ impl Format {
 
 impl ConfigFile {
     fn path(&self) -> Option<PathBuf> {
-        let usual = || Some(PathBuf::from(config::DEFAULT_FILE)).filter(|path| path.exists());
-        self.config.clone().or_else(usual)
+        self.config.clone().or_else(|| usual(Path::new(config::DEFAULT_FILE)))
+    }
+
+    /// What the service could not read of these files, which is asked by root.
+    fn unreadable_to_service(&self) -> Vec<Report> {
+        let path = self.path();
+        let user = User::of_service(path.as_deref());
+        user.map(|user| config::unreadable_to(&user, path.as_deref(), environment())).unwrap_or_default()
     }
 
     /// Settings from the file and the environment, perhaps with another mapping.
@@ -179,6 +186,12 @@ impl ConfigFile {
         let variables: BTreeMap<_, _> = environment().chain(mapping).collect();
         config::load(self.path().as_deref(), variables.into_iter())
     }
+}
+
+/// A file that is there, or may be: one that may not be looked at is not missing, and reading it says why.
+fn usual(path: &Path) -> Option<PathBuf> {
+    let is_missing = std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    (!is_missing).then(|| path.to_owned())
 }
 
 /// The setting that names another mapping.
@@ -249,5 +262,24 @@ fn failed(message: &str) -> ExitCode {
 fn show(reports: &[Report]) {
     for report in reports {
         eprintln!("{}", report.render());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_may_not_be_looked_at_are_not_taken_for_missing() {
+        let place = std::env::temp_dir().join(format!("usual-{}", std::process::id()));
+        std::fs::create_dir_all(&place).unwrap();
+        let file = place.join("bridge.yaml");
+        assert_eq!(usual(&file), None);
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(usual(&file), Some(file.clone()));
+        // As with a folder that may not be entered, it is not known whether there is such a file.
+        let within = file.join("bridge.yaml");
+        assert_eq!(usual(&within), Some(within.clone()));
+        std::fs::remove_dir_all(place).unwrap();
     }
 }

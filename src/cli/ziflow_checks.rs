@@ -74,10 +74,13 @@ impl Ziflow<'_> {
     fn no_connection(&self, missed: &Missed) -> &'static str {
         match missed.obstacle() {
             Obstacle::Issuer if matches!(self.settings.connection.way.trust, Trust::Only(_)) => {
-                "none of the certificates in ziflow.ca_file has signed what came: is it the right file, and does                  nobody else answer in Ziflow's place? That file replaces what this machine trusts"
+                "none of the certificates in ziflow.ca_file has signed what came: is it the right file, and does \
+                 nobody else answer in Ziflow's place? That file replaces what this machine trusts"
             }
             Obstacle::Issuer => {
-                "nobody whom this machine trusts has signed the certificate that came: if a proxy of your company                  opens TLS on the way, name the company's CA certificates in ziflow.ca_file; else, are this machine's                  (ca-certificates) up to date?"
+                "nobody whom this machine trusts has signed the certificate that came: if a proxy of your company \
+                 opens TLS on the way, name the company's CA certificates in ziflow.ca_file; else, are this machine's \
+                 (ca-certificates) up to date?"
             }
             Obstacle::Dates => {
                 "is this machine's clock right? If it is, whoever runs the other side must renew its certificate"
@@ -87,13 +90,15 @@ impl Ziflow<'_> {
             }
             Obstacle::Certificate => "whoever answers there cannot show that they are Ziflow: who is it?",
             Obstacle::Proxy => {
-                "are address, user and password in ziflow.proxy right, and does the proxy let this machine out to                  Ziflow?"
+                "are address, user and password in ziflow.proxy right, and does the proxy let this machine out to \
+                 Ziflow?"
             }
             Obstacle::Other if self.proxy().is_some() => {
                 "is the address in ziflow.proxy right, and does this machine reach the proxy?"
             }
             Obstacle::Other => {
-                "is the address in ziflow.base_url right, and does a firewall let this machine out to it? Proxies                  from the environment are not used: name one in ziflow.proxy"
+                "is the address in ziflow.base_url right, and does a firewall let this machine out to it? Proxies \
+                 from the environment are not used: name one in ziflow.proxy"
             }
         }
     }

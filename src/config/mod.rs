@@ -13,10 +13,11 @@ mod networks;
 mod report;
 pub mod schema;
 mod secrets;
+pub mod service_user;
 pub mod tls;
 mod tokens;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use crate::config::mapping::load_mapping;
 pub use crate::config::report::Report;
 use crate::config::report::unreadable;
 pub use crate::config::secrets::read_api_key;
+use crate::config::service_user::User;
 use crate::mask::Values;
 use crate::server::callers::Callers;
 use crate::server::issuer_keys;
@@ -120,6 +122,18 @@ pub fn load_for_trial(
 ) -> Result<Settings, Vec<Report>> {
     let loader = Loader { is_trial: true, ..Loader::read(file, variables) };
     loader.finish(|report| report.is_error() && !report.is_of_example())
+}
+
+/// What the user of the service cannot read of the files.
+pub fn unreadable_to(
+    user: &User,
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Vec<Report> {
+    let mut loader = Loader::read(file, variables);
+    loader.reports.clear();
+    loader.check_for(user);
+    loader.reports
 }
 
 /// The first token that the settings hold in plain. The service keeps digests only; this is for those who want to speak
@@ -250,6 +264,9 @@ impl Loader {
             Some(_) => self.parsed("server.public_url", public_url).map(Some),
             None => Ok(None),
         };
+        if let (Ok(Some(url)), Ok(base_path)) = (&public_url, &base_path) {
+            self.check_public_url(url, base_path);
+        }
         let tls = self.tls(public_url.as_ref().ok().and_then(Option::as_deref));
         let networks = self.networks();
         let limits: server::Limits = self.section("server")?;
@@ -279,6 +296,24 @@ impl Loader {
             self.warn_of_public_url(&settings);
         }
         Ok((settings, files))
+    }
+
+    /// Entra's field Tenant URL holds both, and only the beginning of it belongs here.
+    fn check_public_url(&mut self, url: &str, base_path: &str) {
+        const URL: &str = "server.public_url";
+        if !base_path.is_empty() && url.trim_end_matches('/').ends_with(base_path) {
+            let message = format!("`{url}` ends in server.base_path, which the bridge adds by itself");
+            self.report(Severity::Error, URL, &message, &format!("leave `{base_path}` out at its end"));
+        }
+        let host = url.strip_prefix("http://").unwrap_or_default();
+        let host = host.split('/').next().unwrap_or_default();
+        let is_here = host.parse::<SocketAddr>().is_ok_and(|at| at.ip().is_loopback())
+            || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            || host.split(':').next() == Some("localhost");
+        if !host.is_empty() && !is_here {
+            let message = format!("`{url}` is plain http, by which Entra asks nobody");
+            self.report(Severity::Warning, URL, &message, "begin it with https://");
+        }
     }
 
     /// Who is reached from elsewhere is hardly ever reached by the address at which they listen.

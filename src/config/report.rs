@@ -33,14 +33,27 @@ impl Report {
 
 /// A file that cannot be read.
 pub(super) fn unreadable(path: &Path, error: &std::io::Error, key: &str) -> Report {
+    let hint = match error.kind() {
+        ErrorKind::NotFound if key == "mapping.file" => {
+            "it is `mapping.yaml` beside the settings file, unless mapping.file names another"
+        }
+        ErrorKind::PermissionDenied => {
+            "run this as root, with sudo, or as the user of the service; --config names another file"
+        }
+        _ => "",
+    };
+    let report = on_whole(Severity::Error, path, &format!("the file cannot be read: {error}"), hint);
+    Report { problem: Problem { key: key.to_owned(), ..report.problem }, ..report }
+}
+
+/// A problem with a file as a whole.
+pub(super) fn on_whole(severity: Severity, path: &Path, message: &str, hint: &str) -> Report {
     let problem = Problem {
-        severity: Severity::Error,
+        severity,
         at: None,
-        key: key.to_owned(),
-        message: format!("the file cannot be read: {error}"),
-        hint: (key == "mapping.file" && error.kind() == ErrorKind::NotFound).then(|| {
-            "it is `mapping.yaml` beside the settings file, unless mapping.file names another".to_owned()
-        }),
+        key: String::new(),
+        message: message.to_owned(),
+        hint: (!hint.is_empty()).then(|| hint.to_owned()),
         differences: Vec::new(),
     };
     Report { file: path.display().to_string(), text: Arc::default(), problem }

@@ -4,17 +4,17 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::config::file;
 use crate::config::layer::{Layer, variable_name};
-use crate::config::{Loader, Report, Reported};
+use crate::config::report::on_whole;
+use crate::config::{DEFAULT_FILE, Loader, Report, Reported};
 use crate::server::issuer_keys;
 use crate::store::Location;
-use crate::yaml::{Problem, Severity, looks_like_secret};
+use crate::yaml::{Severity, looks_like_secret};
 use crate::ziflow::origin::{self, Proxy, Trust, Way};
 
 /// What is wrong, and what to do about it.
@@ -35,7 +35,11 @@ impl Loader {
     pub(super) fn api_key(&mut self) -> Result<SecretString, Reported> {
         let Some((setting, key)) = self.secret(KEY) else {
             if !self.is_unread() {
-                let hint = format!("set {KEY_FILE}, or {}", variable_name(KEY));
+                let set = format!("set {KEY_FILE}, or {}", variable_name(KEY));
+                let hint = match &self.path {
+                    Some(_) => set,
+                    None => format!("{set}; no settings file is read, since {DEFAULT_FILE} is not there"),
+                };
                 self.report(Severity::Error, KEY, "the API key of a Ziflow admin is missing", &hint);
             }
             return Err(Reported);
@@ -212,10 +216,13 @@ impl Loader {
                 let hint = "this looks like the secret itself: put it into a file and name that here";
                 return ("there is no such file".to_owned(), hint.to_owned());
             }
-            (
-                format!("`{shown}` cannot be read: {error}"),
-                "the user that the bridge runs as must be able to read it".to_owned(),
-            )
+            let hint = match error.kind() {
+                ErrorKind::NotFound => {
+                    "name a file that is there; a relative path begins at the settings file"
+                }
+                _ => "the user that the bridge runs as must be able to read it",
+            };
+            (format!("`{shown}` cannot be read: {error}"), hint.to_owned())
         })?;
         let secret = text.trim();
         if secret.is_empty() {
@@ -258,16 +265,7 @@ fn changeable(path: &Path) -> Report {
 }
 
 pub(super) fn on_file(severity: Severity, path: &Path, message: &str, mode: &str) -> Report {
-    let file = path.display().to_string();
-    let problem = Problem {
-        severity,
-        at: None,
-        key: String::new(),
-        message: message.to_owned(),
-        hint: Some(format!("chmod {mode} {file}")),
-        differences: Vec::new(),
-    };
-    Report { file, text: Arc::default(), problem }
+    on_whole(severity, path, message, &format!("chmod {mode} {}", path.display()))
 }
 
 const NO_KEY: &str = "the API key is empty or holds characters that no key has";

@@ -98,7 +98,9 @@ impl Location {
                 let path = path.strip_prefix("//").unwrap_or(path);
                 Ok(Self::File(PathBuf::from(path)))
             }
-            _ => Err(format!("store.url `{url}` must be `sqlite:/path/to/store.db` or `memory:`")),
+            _ => Err(format!(
+                "store.url `{url}` must be `sqlite:/path/to/store.db`, or `memory:`, in quotes where it is YAML"
+            )),
         }
     }
 }

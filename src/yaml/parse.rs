@@ -212,7 +212,7 @@ fn syntax_hint(kind: &ErrorKind) -> Option<&'static str> {
         | ErrorKind::TabInIndentation
         | ErrorKind::TabInPlainScalar => Some("indent with blanks"),
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
-            Some("check the indentation; a text that contains `: ` needs quotes")
+            Some("check the indentation; a text that contains `: ` or ends in `:` needs quotes")
         }
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::SimpleKeyExpected | ErrorKind::InvalidIndentation => {
             Some("check the indentation of this line and the one above")
@@ -343,7 +343,11 @@ mod tests {
     fn what_is_no_yaml_gives_no_tree() {
         for (text, line, hint) in [
             ("a:\n\t- b\n", 2, Some("indent with blanks")),
-            ("a: b: c\n", 1, Some("check the indentation; a text that contains `: ` needs quotes")),
+            (
+                "a: b: c\n",
+                1,
+                Some("check the indentation; a text that contains `: ` or ends in `:` needs quotes"),
+            ),
             ("a: \"open\n", 1, None),
             (
                 "a: [b[c eq \"d\"].e, f}\n",

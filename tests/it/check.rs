@@ -247,3 +247,38 @@ fn a_secret_in_place_of_its_file_is_not_shown() {
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(shown.contains("looks like the secret itself") && !shown.contains("SECRETKEY"), "{shown}");
 }
+
+#[test]
+fn a_public_url_is_the_beginning_of_the_tenant_url() {
+    for (url, code, told) in [
+        ("https://scim.example.com/scim/v2", Some(78), "leave `/scim/v2` out at its end"),
+        ("https://scim.example.com/scim/v2/", Some(78), "ends in server.base_path"),
+        ("http://scim.example.com", Some(0), "begin it with https://"),
+        ("http://localhost.example:80/x", Some(0), "begin it with https://"),
+        ("https://scim.example.com/scim", Some(0), "settings and mapping are fine"),
+        ("http://127.0.0.1:8080", Some(0), "settings and mapping are fine"),
+        ("http://[::1]", Some(0), "settings and mapping are fine"),
+        ("http://localhost:8080", Some(0), "settings and mapping are fine"),
+    ] {
+        let bridge =
+            format!("ziflow: {{ key_user_email: a@example.com }}\nserver: {{ public_url: '{url}' }}\n");
+        let (shown, exit) = check(&bridge, GOOD, "text");
+        assert_eq!(exit, code, "{url}: {shown}");
+        assert!(shown.contains(told), "{url}: {shown}");
+    }
+}
+
+#[test]
+fn a_text_that_ends_in_a_colon_is_told_to_need_quotes() {
+    let (shown, code) = check("store:\n  url: memory:\n", GOOD, "text");
+    assert_eq!(code, Some(78));
+    assert!(shown.contains("or ends in `:` needs quotes"), "{shown}");
+}
+
+#[test]
+fn where_settings_were_looked_for_is_said() {
+    let output = command(&["check"], &[]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{shown}");
+    assert!(shown.contains("/etc/ziflow-scim-bridge/bridge.yaml is not there"), "{shown}");
+}
