@@ -41,7 +41,7 @@ impl From<ziflow::error::Error> for ScimError {
                 StatusCode::BAD_GATEWAY,
                 format!(
                     "Ziflow refuses the bridge's API key (HTTP {status}: \"{message}\"); the bridge's operator must \
-                     set ziflow.api_key to the key of an active admin"
+                     put the key of an active admin into ziflow.api_key_file"
                 ),
                 None,
             ),

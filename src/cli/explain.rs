@@ -158,7 +158,15 @@ impl Question {
     }
 
     async fn answered_on(self, stage: &Stage, log: &Captured) -> Result<Explanation, String> {
-        let Self { request: text, user, group } = self;
+        let Self { request: text, mut user, group } = self;
+        match (&mut user, Request::person_named(&text, &stage.base_path)) {
+            (None, Some(id)) => {
+                return Err(format!("the request is about the person {id}: give them with --user"));
+            }
+            // Whoever is given without an id is the one whom the path names.
+            (Some(Value::Object(user)), Some(id)) => drop(user.entry("id").or_insert_with(|| id.into())),
+            _ => {}
+        }
         let entra = Entra::new(stage.ziflow.key())?;
         let person = match user {
             Some(user) => Some(props::person(stage, &entra, user).await?),

@@ -37,6 +37,9 @@ enum What {
     ///
     /// Somebody changed them in Ziflow by hand, Ziflow disabled them after inactivity, or the mapping has changed
     /// since. Works beside the running service, at half its pace.
+    ///
+    /// Exit codes: 0 the report is complete, also with people in it; 1 it could not be made; 78 the settings cannot be
+    /// used. Scripts count the people of `--format json`.
     Drift(Reporting),
 }
 

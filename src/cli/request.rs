@@ -63,8 +63,20 @@ impl Request {
 
     /// The id of the group that it names in its path.
     pub(super) fn group_id(&self) -> Option<String> {
-        let id = self.segments().nth(1).filter(|id| self.is_about_groups() && *id != ".search")?;
-        Some(percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned())
+        self.id_below("Groups")
+    }
+
+    /// The id of the person whom a transcript names in its path.
+    pub(super) fn person_named(text: &str, base_path: &str) -> Option<String> {
+        // Whoever `{id}` may be, it is nobody who is named; other mistakes are told when it is read in earnest.
+        Self::parse(text, base_path, Known::default()).ok()?.id_below("Users")
+    }
+
+    fn id_below(&self, endpoint: &str) -> Option<String> {
+        let mut segments = self.segments();
+        let id = segments.next().filter(|segment| *segment == endpoint).and_then(|_| segments.next())?;
+        let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned();
+        (id != ".search").then_some(id)
     }
 
     fn segments(&self) -> impl Iterator<Item = &str> {

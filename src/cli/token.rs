@@ -76,7 +76,9 @@ impl New {
                 "{token}\n\n\
                  This is the token. It is shown this once and kept nowhere: put it into\n\
                  Entra now, into the field Secret Token of the admin credentials.\n\n\
-                 The settings (bridge.yaml) get this entry, which holds no secret:\n\n\
+                 The settings (bridge.yaml) get this entry, which holds no secret, below\n\
+                 `tokens:` in `auth:`. What stands there already stays; a second `auth:`\n\
+                 would be a mistake:\n\n\
                  auth:\n  tokens:\n{entry}\n\
                  Then reload the bridge, and test the connection in Entra."
             ),

@@ -207,7 +207,11 @@ pub(super) fn text_of<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 /// What `sha256` of a token is.
-pub(super) const DIGEST: &str = "it must be the 64 hexadecimal digits of the token's SHA-256";
+pub(super) const DIGEST: &str = "sha256 must be the 64 hexadecimal digits of the token's SHA-256";
+pub(super) const DIGEST_HINT: &str = "`ziflow-scim-bridge token new` prints it beside a new token; of one that is in the file \
+                                      TOKEN: `tr -d '\\n' < TOKEN | sha256sum`";
+/// The same where the token itself stands there.
+pub(super) const TOKEN_ITSELF: &str = "this is a token itself, and here goes its SHA-256";
 pub(super) const NEW_TOKEN: &str = "make one with `ziflow-scim-bridge token new`";
 
 /// Where each entry of a list stands, and each part of it.
@@ -236,9 +240,8 @@ fn token(section: &Section<'_>, problems: &mut Problems) -> Option<Value> {
     let item = section.get(one)?;
     let text = filled(&item, problems)?;
     let wrong = match *one {
-        "sha256" if digest_from_hex(text).is_none() => {
-            Some((DIGEST, "`printf %s TOKEN | sha256sum` prints them"))
-        }
+        "sha256" if text.starts_with(minted::PREFIX) => Some((TOKEN_ITSELF, DIGEST_HINT)),
+        "sha256" if digest_from_hex(text).is_none() => Some((DIGEST, DIGEST_HINT)),
         "token" if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Some(("a token holds no blanks and only ASCII: a header could not carry it", NEW_TOKEN))
         }

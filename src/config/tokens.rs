@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::config::Loader;
 use crate::config::clients::Others;
-use crate::config::layer::{DIGEST, NEW_TOKEN, text_of as text};
+use crate::config::layer::{DIGEST, DIGEST_HINT, NEW_TOKEN, text_of as text};
 use crate::config::secrets::{Wrong, is_graphic, wrong};
 use crate::server::tokens::{Digest, Token, Tokens, digest, digest_from_hex};
 use crate::server::{expiry, minted};
@@ -144,9 +144,7 @@ pub(super) fn of_token(token: &str) -> Result<Digest, Wrong> {
 pub(super) fn of_digest(hex: &str) -> Result<Digest, Wrong> {
     match digest_from_hex(hex) {
         Some(found) if found != digest(b"") && found != digest(b"\n") => Ok(found),
-        Some(_) => {
-            wrong("this is the digest of an empty text", "digest the token: `printf %s TOKEN | sha256sum`")
-        }
-        None => wrong(DIGEST, "`printf %s TOKEN | sha256sum`"),
+        Some(_) => wrong("this is the digest of an empty text", DIGEST_HINT),
+        None => wrong(DIGEST, DIGEST_HINT),
     }
 }

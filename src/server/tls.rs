@@ -32,6 +32,8 @@ use crate::server::seats::{Phase, Seat};
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 56\r\n\
     connection: close\r\n\r\nThis is HTTPS: begin the address with https:// instead.\n";
 
+const SWAPPED: &str = "are server.tls.certificate_file and server.tls.private_key_file swapped?";
+
 /// Which of the two files something is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -59,6 +61,13 @@ impl Identity {
     /// From the texts of the two files.
     pub fn from_pem(certificates: &str, key: &str) -> Result<Self, Unusable> {
         let of = |part, hint| move |message| Unusable { part, message, hint };
+        if PrivateKeyDer::from_pem_slice(certificates.as_bytes()).is_ok()
+            && CertificateDer::from_pem_slice(certificates.as_bytes()).is_err()
+        {
+            return Err(of(Part::Certificate, SWAPPED)(
+                "it holds a private key and no certificate".to_owned(),
+            ));
+        }
         let chain = chain(certificates).map_err(of(Part::Certificate, CHAIN))?;
         let first = chain.first().ok_or("there is no certificate in it".to_owned());
         let certificate =
@@ -106,7 +115,9 @@ fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, Unusable> {
     let of = |message: &str, hint| Unusable { part: Part::Key, message: message.to_owned(), hint };
     PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_error| {
-        if pem.contains("ENCRYPTED") {
+        if CertificateDer::from_pem_slice(pem.as_bytes()).is_ok() {
+            of("it holds a certificate and no private key", SWAPPED)
+        } else if pem.contains("ENCRYPTED") {
             let hint = "a service cannot be asked for it: write the key without, with `openssl pkey -in KEY -out NEW`";
             of("it is protected by a passphrase", hint)
         } else {

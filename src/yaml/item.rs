@@ -115,6 +115,11 @@ impl<'a> Item<'a> {
 
     pub fn list(&self, problems: &mut Problems) -> Option<Vec<Item<'a>>> {
         let Content::List(nodes) = &self.node.value else {
+            if matches!(self.node.value, Content::Null) {
+                let message = "expected a list, found nothing".to_owned();
+                problems.error(self.at(), &self.key, message).hint("give an entry, or take this line out");
+                return None;
+            }
             return self.unexpected("a list", problems);
         };
         let item = |(index, node)| Item { node, key: format!("{}[{index}]", self.key) };

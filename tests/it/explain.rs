@@ -212,3 +212,17 @@ fn an_example_that_does_not_hold_is_told_and_stops_nothing() {
     let files = [("mapping.yaml", broken.as_str()), ("jo.json", JO)];
     assert_eq!(explain(&["--mapping", "mapping.yaml", "jo.json"], &files).2, Some(78));
 }
+
+#[test]
+fn whom_the_path_names_is_who_was_given() {
+    let patch = "PATCH /Users/auth0%7C1\n\n{\"Operations\": [{\"op\": \"Replace\", \"path\": \"title\", \"value\": \"CTO\"}]}";
+    let ziflows = r#"{"email": "jo@example.com", "first_name": "Jo", "last_name": "Lee"}"#;
+    for person in [JO, ziflows] {
+        let told = explained(&["patch", "--user", "jo.json"], &[("patch", patch), ("jo.json", person)]);
+        assert_eq!(told["answer"]["status"], 200, "{told:#}");
+        assert_eq!(told["answer"]["body"]["id"], "auth0|1");
+    }
+    let (out, error, code) = explain(&["patch"], &[("patch", patch)]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(error.contains("the request is about the person auth0|1: give them with --user"), "{error}");
+}
