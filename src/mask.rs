@@ -3,6 +3,9 @@
 
 use serde_json::Value;
 
+use crate::scim::schema::{GROUP_TYPE, USER_TYPE};
+use crate::scim::words;
+
 /// Whether values of people may be seen (`log.personal_data`). Secrets never are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Values {
@@ -31,9 +34,6 @@ const SECRETS: [&str; 9] = [
     "privatekey",
 ];
 
-/// What RFC 7643 calls kinds of addresses and numbers, and Entra writes into paths.
-const WORDS: [&str; 8] = ["work", "home", "other", "mobile", "fax", "pager", "true", "false"];
-
 /// JSON in a line of at most about so many bytes. It may end early, and is to be read, not parsed.
 pub fn json(value: &Value, values: Values, most_bytes: usize) -> String {
     let mut out = Out { text: String::new(), most_bytes, values };
@@ -45,40 +45,28 @@ pub fn json(value: &Value, values: Values, most_bytes: usize) -> String {
     out.text
 }
 
-/// A path of SCIM or a filter: which attribute is meant, and not whom the texts in it name.
+/// A path of SCIM's, a filter, or where an operation of a bulk request goes: what is meant, and not whom it names. An id
+/// stands in the line of the operation, once it has turned out to be one.
 pub fn texts_hidden(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('"') {
-        let (inside, behind) = text_until_quote(after);
-        out.push_str(&without_addresses(before));
-        out.push('"');
-        let is_word = WORDS.iter().any(|word| inside.eq_ignore_ascii_case(word));
-        if is_word {
-            out.push_str(inside);
-        } else {
-            out.push(HIDDEN);
-        }
-        let Some(behind) = behind else { return out };
-        out.push('"');
-        rest = behind;
+    match text.strip_prefix('/') {
+        None => words::without_values(text),
+        Some(endpoint) => match endpoint.split_once('/') {
+            None => format!("/{}", shown_endpoint(endpoint)),
+            Some((endpoint, _)) => format!("/{}/{HIDDEN}", shown_endpoint(endpoint)),
+        },
     }
-    out.push_str(&without_addresses(rest));
-    out
 }
 
-/// A text that has begun, and what stands behind its end, if it has one. A backslash takes its meaning from what follows.
-fn text_until_quote(text: &str) -> (&str, Option<&str>) {
-    let mut is_escaped = false;
-    for (at, letter) in text.char_indices() {
-        match letter {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            '"' => return (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
-            _ => {}
-        }
-    }
-    (text, None)
+fn shown_endpoint(segment: &str) -> String {
+    let types = [&USER_TYPE, &GROUP_TYPE];
+    let is_known = types.iter().any(|rt| rt.endpoint.trim_start_matches('/').eq_ignore_ascii_case(segment));
+    if is_known { segment.to_owned() } else { HIDDEN.to_string() }
+}
+
+/// The name of a member: an attribute's that SCIM does not know may be what is wrong; more than a name is a path, if anything.
+fn name_hidden(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$');
+    if name.chars().all(is_plain) { name.to_owned() } else { texts_hidden(name) }
 }
 
 /// The path of a request with its query, without secrets.
@@ -93,11 +81,6 @@ pub fn target(path_and_query: &str) -> String {
         _ => pair.to_owned(),
     });
     format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
-}
-
-fn without_addresses(text: &str) -> String {
-    let word = |word: &str| if word.contains('@') { HIDDEN.to_string() } else { word.to_owned() };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a name, or a text that may be JSON or a path itself, speaks of a secret.
@@ -144,7 +127,7 @@ impl Out {
                     let secret =
                         is_secret || self::is_secret(name) || of_secret && name.eq_ignore_ascii_case("value");
                     let shown = cut(name, NAME_CHARS);
-                    let shown = if self.values == Values::Hidden { texts_hidden(&shown) } else { shown };
+                    let shown = if self.values == Values::Hidden { name_hidden(&shown) } else { shown };
                     self.text.push_str(&Value::from(shown).to_string());
                     self.text.push(':');
                     self.value(inside, name, secret);
@@ -277,16 +260,26 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_a_filter_are_hidden() {
-        for (filter, hidden) in [
-            ("userName eq \"jo@example.com\"", "userName eq \"…\""),
-            ("emails[type eq \"Work\"].value eq \"x\"", "emails[type eq \"Work\"].value eq \"…\""),
-            ("userName eq jo@example.com", "userName eq …"),
-            ("userName eq \"jo", "userName eq \"…"),
-            (r#"displayName eq "a \" jo lee" and title eq "x""#, "displayName eq \"…\" and title eq \"…\""),
-            (r#"displayName eq "jo\\" and active eq true"#, "displayName eq \"…\" and active eq true"),
+    fn paths_name_nobody() {
+        for (path, shown) in [
+            ("/Users/jo%40example.com", "/Users/…"),
+            ("/Users/jo.lee", "/Users/…"),
+            ("/users/bulkId:jo.lee", "/users/…"),
+            ("/Groups/1/2", "/Groups/…"),
+            ("/Users", "/Users"),
+            ("/jo.lee", "/…"),
+            ("//Users/jo.lee", "/…/…"),
+            ("Users/jo.lee", "…"),
+            ("https://x/Users/jo.lee", "…"),
+            ("userName eq Jo Lee", "userName eq … …"),
+            ("emails[type eq \"work\"].value", "emails[type eq \"work\"].value"),
         ] {
-            assert_eq!(texts_hidden(filter), hidden);
+            assert_eq!(texts_hidden(path), shown);
         }
+        let bulk =
+            json!({"method": "PUT", "path": "/Users/jo.lee", "bulkId": "jo.lee", "jo.lee": {"Jo Lee": "x"}});
+        let hidden = json(&bulk, Values::Hidden, ROOM);
+        assert_eq!(hidden, r#"{"method":"PUT","path":"/Users/…","bulkId":"…","…":{"… …":"…"}}"#);
+        assert!(json(&bulk, Values::Shown, ROOM).contains("/Users/jo.lee"));
     }
 }

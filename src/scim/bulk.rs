@@ -56,6 +56,7 @@ pub struct Job {
 struct Operation {
     /// As the client wrote it, where it is none that a bulk request may have.
     method: String,
+    known: Option<Method>,
     /// What its path is about.
     rt: &'static ResourceType,
     bulk_id: Option<String>,
@@ -127,6 +128,21 @@ impl Job {
         self.operations.get(place)?.bulk_id.as_deref()
     }
 
+    /// A name for logs of what the operation at this place asks for, whether or not it can be carried out.
+    pub fn name(&self, place: usize) -> Option<&'static str> {
+        self.operations.get(place).and_then(|operation| Some(name(operation.known?, operation.rt)))
+    }
+
+    /// The method of the operation at this place, if it is one that a bulk request may have.
+    pub fn method(&self, place: usize) -> Option<&'static str> {
+        Some(self.operations.get(place)?.known?.as_str())
+    }
+
+    /// Whom the operation at this place is about, by id.
+    pub fn id(&self, place: usize) -> Option<&str> {
+        self.operations.get(place)?.id.as_deref()
+    }
+
     /// Keeps what came of the operation at this place.
     pub fn settle(&mut self, place: usize, outcome: Result<Done, Error>) {
         self.errors += u64::from(outcome.is_err());
@@ -190,20 +206,6 @@ impl Job {
 }
 
 impl Action {
-    /// A name for logs, without anybody in it.
-    pub fn name(&self, rt: &ResourceType) -> &'static str {
-        match (self, rt.id == GROUP_TYPE.id) {
-            (Self::Create(_), false) => "create-user",
-            (Self::Create(_), true) => "create-group",
-            (Self::Replace(..), false) => "replace-user",
-            (Self::Replace(..), true) => "replace-group",
-            (Self::Patch(..), false) => "patch-user",
-            (Self::Patch(..), true) => "patch-group",
-            (Self::Delete(_), false) => "delete-user",
-            (Self::Delete(_), true) => "delete-group",
-        }
-    }
-
     /// What is to be written.
     pub fn data(&self) -> Option<&Value> {
         match self {
@@ -212,29 +214,34 @@ impl Action {
         }
     }
 
-    /// As it is written in the request.
-    pub fn method(&self) -> &'static str {
+    fn method(&self) -> Method {
         match self {
-            Self::Create(_) => Method::Post.as_str(),
-            Self::Replace(..) => Method::Put.as_str(),
-            Self::Patch(..) => Method::Patch.as_str(),
-            Self::Delete(_) => Method::Delete.as_str(),
+            Self::Create(_) => Method::Post,
+            Self::Replace(..) => Method::Put,
+            Self::Patch(..) => Method::Patch,
+            Self::Delete(_) => Method::Delete,
         }
     }
+}
 
-    /// Whom it is about, by id.
-    pub fn id(&self) -> Option<&str> {
-        match self {
-            Self::Create(_) => None,
-            Self::Replace(id, _) | Self::Patch(id, _) | Self::Delete(id) => Some(id),
-        }
+/// A name for logs, without anybody in it.
+fn name(method: Method, rt: &ResourceType) -> &'static str {
+    match (method, rt.id == GROUP_TYPE.id) {
+        (Method::Post, false) => "create-user",
+        (Method::Post, true) => "create-group",
+        (Method::Put, false) => "replace-user",
+        (Method::Put, true) => "replace-group",
+        (Method::Patch, false) => "patch-user",
+        (Method::Patch, true) => "patch-group",
+        (Method::Delete, false) => "delete-user",
+        (Method::Delete, true) => "delete-group",
     }
 }
 
 /// Names only: data is personal.
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name(&USER_TYPE))
+        f.write_str(name(self.method(), &USER_TYPE))
     }
 }
 
@@ -300,9 +307,20 @@ impl Operation {
         };
         let version = text(&mut given, "version")?;
         let data = take(&mut given, "data").unwrap_or_default();
+        let is_known = known.as_ref().ok().copied();
         let mut asked = known.and_then(|known| Asked::parse(known, target?, data, bulk_id.is_some()));
         let needs = asked.as_mut().map(Asked::needs).unwrap_or_default();
-        Ok(Self { method, rt, bulk_id, version, asked: Some(asked), needs, id, outcome: None })
+        Ok(Self {
+            method,
+            known: is_known,
+            rt,
+            bulk_id,
+            version,
+            asked: Some(asked),
+            needs,
+            id,
+            outcome: None,
+        })
     }
 
     /// RFC 7644 section 3.7.3: where the person is, also after an error, and the error itself.
@@ -411,6 +429,13 @@ fn circular(place: usize) -> Error {
 mod tests {
     use super::*;
 
+    fn id_of(action: &Action) -> Option<&str> {
+        match action {
+            Action::Create(_) => None,
+            Action::Replace(id, _) | Action::Patch(id, _) | Action::Delete(id) => Some(id),
+        }
+    }
+
     const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
     fn parse(operations: &Value) -> Result<Job, Error> {
@@ -511,7 +536,7 @@ mod tests {
             {"method": "PUT", "path": "/Users/2", "data": {"userName": "b"}},
             post("c", json!({"userName": "c"})),
         ]);
-        let (_, results) = run(parse(&operations).unwrap(), |action| match action.id() {
+        let (_, results) = run(parse(&operations).unwrap(), |action| match id_of(action) {
             Some("1") => Err(Error::not_found("there is no such user")),
             Some(id) => {
                 Ok(Done { status: StatusCode::OK, id: id.to_owned(), version: Some("W/\"7\"".to_owned()) })
@@ -584,7 +609,7 @@ mod tests {
             .iter()
             .map(|action| match action {
                 Action::Create(data) => format!("{} {}", data["userName"], data[ENTERPRISE]["manager"]),
-                action => format!("{action:?} {}", action.id().unwrap()),
+                action => format!("{action:?} {}", id_of(action).unwrap()),
             })
             .collect();
         let expected = [

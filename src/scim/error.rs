@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::scim::words;
+
 /// Schema URN of an error body.
 pub const ERROR_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
@@ -157,10 +159,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// The detail is for the administrator who sees the person anyway; the log shall not name anybody. Values stand in
-/// quotes or backticks there, names of settings and fields in neither, and addresses are known by their sign.
+/// quotes or backticks there, names of settings and fields in neither, and addresses are known by their sign. What SCIM
+/// itself calls so is nobody's value: which attribute was meant is often all there is to know.
 pub fn without_values(text: &str) -> String {
     let mut out = String::new();
     let (mut quote, mut before) = (None, ' ');
+    let mut value = String::new();
     let mut letters = text.chars().peekable();
     while let Some(c) = letters.next() {
         // A quote within a word is the value's own, and ends nothing.
@@ -170,14 +174,15 @@ pub fn without_values(text: &str) -> String {
                 out.push(c);
                 if (c == '"' || c == '`') && !before.is_alphanumeric() {
                     quote = Some(c);
+                    value.clear();
                 }
             }
             Some(end) if c == end && !within(letters.peek()) => {
-                out.push('…');
+                out.push_str(if words::are_all(&value) { &value } else { "…" });
                 out.push(c);
                 quote = None;
             }
-            Some(_) => {}
+            Some(_) => value.push(c),
         }
         before = c;
     }
@@ -199,6 +204,15 @@ mod tests {
             ),
             ("the person jo@example.com is odd", "the person … is odd"),
             ("plain", "plain"),
+            (
+                "User has no attribute \"usrName\"; did you mean \"userName\"?",
+                "User has no attribute \"…\"; did you mean \"userName\"?",
+            ),
+            (
+                "`emails[type eq \"work\"].value` and `title eq \"x\"` are odd",
+                "`emails[type eq \"work\"].value` and `…` are odd",
+            ),
+            ("userName: `` is taken", "userName: `…` is taken"),
             ("an open `quote", "an open `"),
             ("displayName: `Jo`Lee` and `the \"Jo` are taken", "displayName: `…` and `…` are taken"),
             ("it says \"the name \"Jo Lee\" is bad\"; correct", "it says \"…\" is bad\"; correct"),

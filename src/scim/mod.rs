@@ -19,3 +19,4 @@ pub mod resource;
 pub mod schema;
 pub mod sort;
 pub mod version;
+pub mod words;

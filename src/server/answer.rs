@@ -27,7 +27,7 @@ use crate::server::auth::{Client, Door};
 use crate::server::log::{Done, Line};
 use crate::server::reply::Reply;
 use crate::server::request::RequestId;
-use crate::server::route::{Kind, NoRoute, Operation, route};
+use crate::server::route::{Kind, NoRoute, Operation, known_part, route};
 use crate::server::seats::Seat;
 use crate::server::source::Source;
 use crate::server::witness::Witness;
@@ -176,6 +176,13 @@ impl Server {
         client.may(&head.method, operation.as_ref().ok()).map_err(|error| told(&error))?;
         let operation = operation.map_err(|no_route| {
             let reason = no_route.detail().map(without_values);
+            let reason = reason.map(|reason| match &no_route {
+                NoRoute::Error(error) if error.status == StatusCode::NOT_FOUND => {
+                    let asked = known_part(&self.settings.base_path, head.uri.path());
+                    format!("{reason}; asked for {asked}")
+                }
+                _ => reason,
+            });
             Done { reply: Reply::no_route(&no_route, &request_id), reason, detail: None }
         })?;
         line.id = operation.id().map(str::to_owned);

@@ -20,7 +20,7 @@ use crate::scim::resource::Resource;
 use crate::scim::schema::GROUP_TYPE;
 use crate::server::answer::{SAID_BYTES, Server, broken};
 use crate::server::forecast::Object;
-use crate::server::log::{Line, Part, Said};
+use crate::server::log::{Line, Part, Said, written_down};
 use crate::server::reply::Reply;
 use crate::server::route::{Kind, Operation};
 use crate::server::witness::Witness;
@@ -40,7 +40,7 @@ struct Task {
 }
 
 impl Task {
-    fn of(action: &Result<Action, Error>, kind: Kind, bulk_id: Option<&str>, witness: &Witness) -> Self {
+    fn of(action: &Result<Action, Error>, kind: Kind, job: &Job, place: usize, witness: &Witness) -> Self {
         let values = witness.values;
         let action = action.as_ref().ok();
         let newcomer = match action {
@@ -48,14 +48,18 @@ impl Task {
             _ => None,
         };
         Self {
-            name: action.map_or("none", |action| action.name(kind.resource_type())),
-            method: action.map_or("other", Action::method),
-            id: action.and_then(Action::id).map(str::to_owned),
+            // Also of one that is refused before it is carried out: somebody stays as they were all the same.
+            name: job.name(place).unwrap_or("none"),
+            method: job.method(place).unwrap_or("other"),
+            id: job.id(place).map(str::to_owned),
             newcomer,
-            object: action.and_then(|action| witness.forecast.object_of(kind, action)),
+            object: witness.forecast.object_of(kind, job.id(place), action),
             said: Said {
                 // A client may call it after somebody.
-                target: bulk_id.filter(|_| values == Values::Shown).map(|id| format!("bulkId {id}")),
+                target: job
+                    .bulk_id(place)
+                    .filter(|_| values == Values::Shown)
+                    .map(|id| format!("bulkId {id}")),
                 body: action.and_then(Action::data).map(|data| mask::json(data, values, SAID_BYTES)),
             },
         }
@@ -99,7 +103,7 @@ impl Server {
         let mut job = Job::parse(body, self.settings.limits.max_bulk_operations)?;
         while let Some((place, action)) = job.turn() {
             let kind = if job.resource_type(place).id == GROUP_TYPE.id { Kind::Group } else { Kind::User };
-            let task = Task::of(&action, kind, job.bulk_id(place), &self.witness);
+            let task = Task::of(&action, kind, &job, place, &self.witness);
             let (began, mut calls) = (Instant::now(), Calls::default());
             let outcome = match action {
                 Ok(_) if began + LEAST_TIME > deadline => Err(no_time_left()),
@@ -189,7 +193,9 @@ fn log(line: &Line, place: usize, task: &Task, outcome: &Result<Done, Error>) {
     let (request_id, number, operation) = (&line.request_id, place + 1, task.name);
     let (status, id, reason) = match outcome {
         Ok(done) => (done.status, Some(&done.id), None),
-        Err(error) => (error.status, task.id.as_ref(), Some(without_values(&error.detail))),
+        Err(error) => {
+            (error.status, written_down(task.id.as_ref(), false), Some(without_values(&error.detail)))
+        }
     };
     macro_rules! line {
         ($level:ident) => {

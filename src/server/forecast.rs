@@ -109,11 +109,11 @@ impl Forecast {
         Some(Object { writes: operation.writes(), may_be_absent, ..self.numbered(kind, id, name)? })
     }
 
-    /// The same for an operation of a bulk request.
-    pub(super) fn object_of(&self, kind: Kind, action: &Action) -> Option<Object> {
-        let name = if let Action::Create(data) = action { name_in(kind, data) } else { None };
-        let may_be_absent = matches!(action, Action::Delete(_));
-        Some(Object { may_be_absent, ..self.numbered(kind, action.id(), name)? })
+    /// The same for an operation of a bulk request, which may have been refused before it was clear what it asks for.
+    pub(super) fn object_of(&self, kind: Kind, id: Option<&str>, action: Option<&Action>) -> Option<Object> {
+        let name = if let Some(Action::Create(data)) = action { name_in(kind, data) } else { None };
+        let may_be_absent = matches!(action, Some(Action::Delete(_)));
+        Some(Object { may_be_absent, ..self.numbered(kind, id, name)? })
     }
 
     fn numbered(&self, kind: Kind, id: Option<&str>, name: Option<&str>) -> Option<Object> {

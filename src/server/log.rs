@@ -234,7 +234,30 @@ impl Line {
     }
 }
 
-/// What stands in the place of an id may be a name: only what turned out to be an id is written down.
-fn written_down(asked: Option<&String>, is_there: bool) -> Option<&String> {
-    asked.filter(|id| is_there || !id.contains(['@', ' ']))
+/// What stands in the place of an id may be a name: only what turned out to be an id is written down, or looks like one, by
+/// which somebody is looked for who could not be served.
+pub(super) fn written_down(asked: Option<&String>, is_there: bool) -> Option<&String> {
+    let looks_like_one = |id: &str| id.contains(|c: char| c.is_ascii_digit()) && !id.contains(['@', ' ']);
+    asked.filter(|id| is_there || looks_like_one(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_the_place_of_an_id_is_not_written_down() {
+        for (asked, is_there, is_written) in [
+            ("auth0|957b376efb4ab749e753f69c", false, true),
+            ("0b1f6e2a-94d7-c385", false, true),
+            ("jo.lee", false, false),
+            ("jo@example.com", false, false),
+            ("jo1@example.com", false, false),
+            ("Jo Lee 2", false, false),
+            ("jo.lee", true, true),
+        ] {
+            let asked = asked.to_owned();
+            assert_eq!(written_down(Some(&asked), is_there).is_some(), is_written, "{asked}");
+        }
+    }
 }

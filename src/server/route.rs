@@ -233,6 +233,40 @@ fn segments(base: &str, path: &str) -> Option<Vec<String>> {
     rest.map(|segment| Some(percent_decode_str(segment).decode_utf8().ok()?.into_owned())).collect()
 }
 
+/// Words that stand in addresses of SCIM, whatever is typed before and behind them.
+const KNOWN: [&str; 14] = [
+    "scim",
+    "v2",
+    "v1",
+    "api",
+    "users",
+    "groups",
+    "schemas",
+    "resourcetypes",
+    "serviceproviderconfig",
+    "bulk",
+    "me",
+    ".search",
+    "oauth2",
+    "token",
+];
+
+/// A path as far as it names nobody, for the log: a Tenant URL that is wrong is seen by it.
+pub fn known_part(base: &str, path: &str) -> String {
+    const MOST_SEGMENTS: usize = 8;
+    let mut shown = String::new();
+    for (number, segment) in path.split('/').filter(|segment| !segment.is_empty()).enumerate() {
+        shown.push('/');
+        let is_known = base.split('/').chain(KNOWN).any(|known| known.eq_ignore_ascii_case(segment));
+        if !is_known || number == MOST_SEGMENTS {
+            shown.push('…');
+            break;
+        }
+        shown.push_str(segment);
+    }
+    if shown.is_empty() { "/".to_owned() } else { shown }
+}
+
 fn not_found(base: &str) -> NoRoute {
     NoRoute::Error(Error::not_found(format!(
         "no such endpoint; SCIM begins at {base} here: compare the Tenant URL in Entra"
@@ -261,6 +295,23 @@ mod tests {
             },
             Err(NoRoute::Error(error)) => error.status.as_u16().to_string(),
             Err(NoRoute::Method { allow }) => format!("405 {allow}"),
+        }
+    }
+
+    #[test]
+    fn a_path_is_known_until_it_may_name_somebody() {
+        let long = "/scim".repeat(1000);
+        for (path, shown) in [
+            ("/scim/v2/scim/v2/Users", "/scim/v2/scim/v2/Users"),
+            ("/scim/v2/Users/jo@example.com/x", "/scim/v2/Users/…"),
+            ("/SCIM/users/../jo", "/SCIM/users/…"),
+            ("//tenant//Users", "/tenant/Users"),
+            ("/jo", "/…"),
+            ("/%0a", "/…"),
+            ("/", "/"),
+            (&long, "/scim/scim/scim/scim/scim/scim/scim/scim/…"),
+        ] {
+            assert_eq!(known_part("/tenant/v2", path), shown);
         }
     }
 

@@ -124,6 +124,23 @@ async fn whatever_a_client_sends_a_request_is_one_line() {
     assert!(line.contains(r#"id="1\n<0>fake\u001b[2J\u009b\u202e" status=404"#), "{line}");
 }
 
+/// A Tenant URL with the path in it twice is a typical slip.
+#[tokio::test]
+async fn an_address_that_is_none_is_told_as_far_as_it_names_nobody() {
+    let ziflow = harness::ziflow(&[]).await;
+    let bridge = Bridge::start(&ziflow).await;
+    let answer = bridge.get("/scim/v2/Users/jo@example.com").await.expect(404);
+    assert!(!answer.text("/detail").contains("asked for"), "{answer:?}");
+    let line = bridge.line("request").await;
+    let reason = line["reason"].as_str().unwrap();
+    assert!(reason.ends_with("; asked for /scim/v2/scim/v2/Users/…"), "{reason}");
+    let unknown = bridge.get("/Users?filter=usrName%20eq%20%22jo%22").await.expect(400);
+    let line = bridge.nth_line("request", 2).await;
+    let reason = line["reason"].as_str().unwrap();
+    assert!(reason.contains("has no attribute \"…\"; did you mean \"userName\"?"), "{reason} {unknown:?}");
+    bridge.stop().await;
+}
+
 #[tokio::test]
 async fn a_request_can_be_followed_by_its_id() {
     let ziflow = harness::ziflow(&[]).await;

@@ -310,6 +310,9 @@ async fn each_operation_of_a_bulk_request_is_shown_and_counts() {
         json!({"method": "POST", "path": "/Users", "bulkId": "odd", "data": {"userName": "odd@example.com"}}),
         patch(format!("/Users/{id}"), &disable),
     ];
+    // Refused before it is carried out, because of what it refers to.
+    let refers = json!({"Operations": [{"op": "add", "path": "manager", "value": "bulkId:nobody"}]});
+    operations.push(patch("/Users/nobody-9".to_owned(), &refers));
     operations.extend((0..5).map(|number| patch(format!("/Users/nobody-{number}"), &odd)));
     let body =
         json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations});
@@ -317,19 +320,20 @@ async fn each_operation_of_a_bulk_request_is_shown_and_counts() {
     let request_id = answer.header("request-id").unwrap().to_owned();
 
     let seen = page(&bridge, &format!("/?q={request_id}")).await;
-    assert_eq!(counted(&seen), 9, "the request and its operations: {seen}");
-    assert!(seen.contains("operation 8 of a bulk request"), "{seen}");
+    assert_eq!(counted(&seen), 10, "the request and its operations: {seen}");
+    assert!(seen.contains("operation 9 of a bulk request"), "{seen}");
     let disabled = page(&bridge, &format!("/?q={request_id}&operation=patch-user&show=2")).await;
     let (calls, shown) = (requests(&disabled).matches("/users/{id}<").count(), counted(&disabled));
     assert!(shown == 1 && calls > 0 && requests(&disabled).contains(&id), "its own calls: {disabled}");
     assert!(!requests(&disabled).contains("POST /users<"), "and no others: {disabled}");
     let failed = seen.split("id=\"failed\"").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(
-        failed.contains("somebody new") && failed.contains("nobody-4") && !failed.contains(&id),
+        ["somebody new", "nobody-4", "nobody-9"].iter().all(|who| failed.contains(who))
+            && !failed.contains(&id),
         "{failed}"
     );
     let ready = bridge.admin_text("/readyz").await;
-    assert!(ready.contains("6 of the 8 people and groups"), "{ready}");
+    assert!(ready.contains("7 of the 9 people and groups"), "{ready}");
     bridge.stop().await;
 }
 

@@ -9,7 +9,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("scim", &[]),
     ("ziflow::model", &[]),
     ("meter", &[]),
-    ("mask", &[]),
+    ("mask", &["scim"]),
     ("mapping", &["scim", "yaml", "ziflow::model"]),
     ("ziflow", &["ziflow::model", "meter", "mask"]),
     ("store", &[]),
