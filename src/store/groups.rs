@@ -78,7 +78,7 @@ pub struct Edit {
     /// As it is to be; `number` and `revision` are the store's.
     pub group: Group,
     pub members: Vec<Change>,
-    /// So many may belong to it once somebody has joined. Who leaves may always do so.
+    /// So many may belong to it once it has grown. What makes it no larger is always done.
     pub most_members: u32,
     /// Seconds since 1970: since when what follows for people is waiting.
     pub now: i64,
@@ -227,7 +227,9 @@ pub(super) fn edit(connection: &mut Connection, edit: &Edit) -> Result<Result<Ed
     let before = one(&transaction, "id", &group.id)?;
     let number = put(&transaction, group, before.as_ref())?;
     let (joined, left) = change_members(&transaction, number, members)?;
-    if !joined.is_empty() && count_members(&transaction, number)? > *most_members {
+    // A group that is over the bound already has to get under it: an edit that was refused whole would leave the roles with
+    // those who are to leave.
+    if joined.len() > left.len() && count_members(&transaction, number)? > *most_members {
         return Ok(Err(Refusal::TooManyMembers));
     }
     let regranted = before.as_ref().is_some_and(|before| before.grants != group.grants);
@@ -522,9 +524,11 @@ mod tests {
         // Who changes places needs no more room, and who is there already has some.
         edit_within(3, vec![Change::Remove(ids(&["a"])), Change::Add(ids(&["d"]))]).unwrap();
         edit_within(1, vec![Change::Add(ids(&["b"]))]).unwrap();
+        // Smaller by one, though still too large: who is to leave does leave.
+        edit_within(1, vec![Change::Remove(ids(&["c", "d"])), Change::Add(ids(&["e"]))]).unwrap();
         edit_within(1, vec![Change::Remove(ids(&["b"]))]).unwrap();
-        assert_eq!(members(&store, before.number).unwrap(), ["c", "d"]);
-        assert_eq!(waiting_ids(&store), ["a", "b", "c", "d"], "nothing follows from what was refused");
+        assert_eq!(members(&store, before.number).unwrap(), ["e"]);
+        assert_eq!(waiting_ids(&store), ["a", "b", "c", "d", "e"], "nothing follows from what was refused");
     }
 
     #[test]
