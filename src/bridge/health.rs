@@ -1,7 +1,14 @@
 //! How the parts are that a request needs, for readiness and for people who watch.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use crate::bridge::Bridge;
 use crate::ziflow::rate_limit::RateLimit;
+
+/// How often it is looked whether the store keeps what is written.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// How a part of the bridge is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +55,21 @@ impl Component {
 }
 
 impl Bridge {
+    /// Looks after the store until `shutdown`, also while nobody asks: its own lines in the log say when it fails, and when
+    /// it does no more.
+    pub async fn watch_store(&self, shutdown: impl Future<Output = ()>) {
+        let work = async {
+            loop {
+                sleep(LOOK).await;
+                drop(self.store.ping().await);
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = shutdown => {}
+        }
+    }
+
     /// How the parts are that a request needs. None of it costs a call.
     pub async fn health(&self) -> Vec<Component> {
         let client = self.directory.client();

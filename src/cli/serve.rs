@@ -147,6 +147,7 @@ async fn serve(
         reloader.run(hangup, told(stopped.clone())),
         bridge.apply_grants(told(stopped.clone())),
         bridge.record_notes(told(stopped.clone())),
+        bridge.watch_store(told(stopped.clone())),
         expiry::announce(&door, tls.as_deref(), told(stopped.clone())),
         systemd.run(&pulses, told(stopped.clone())),
     );

@@ -7,6 +7,7 @@
 pub mod groups;
 mod sizes;
 mod sqlite;
+mod standing;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::store::groups::{Due, Edit, Edited, Group, Refusal};
 use crate::store::sizes::Counted;
 pub use crate::store::sizes::Sizes;
+use crate::store::standing::Standing;
 
 /// A person as Entra last wrote them.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,6 +136,7 @@ impl From<serde_json::Error> for Error {
 pub struct Store {
     open: Arc<Mutex<sqlite::Open>>,
     counted: Arc<Counted>,
+    standing: Arc<Standing>,
 }
 
 impl Store {
@@ -155,12 +158,19 @@ impl Store {
     }
 
     fn of(open: sqlite::Open) -> Self {
-        Self { open: Arc::new(Mutex::new(open)), counted: Arc::default() }
+        let standing = Arc::new(Standing::of(&open.files));
+        Self { open: Arc::new(Mutex::new(open)), counted: Arc::default(), standing }
     }
 
-    /// Whether the store still answers.
+    /// Whether the store answers, keeps what is written, and is the file that the next start will open. After a write that
+    /// failed, only another one can say that.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.run(|connection| sqlite::ping(connection)).await
+        let standing = Arc::clone(&self.standing);
+        let answered = match self.standing.is_failing() {
+            true => self.write(|connection| sqlite::try_to_write(connection)).await,
+            false => self.run(|connection| sqlite::ping(connection)).await,
+        };
+        answered.and_then(|()| standing.look_at_files()).map_err(|error| self.standing.named(error))
     }
 
     pub async fn person(&self, id: &str) -> Result<Option<Person>, Error> {
@@ -190,24 +200,24 @@ impl Store {
 
     /// Keeps a person, and settles the create that brought them, if one did.
     pub async fn put(&self, person: Person, settles: Option<String>) -> Result<(), Error> {
-        self.run(move |connection| sqlite::put(connection, &person, settles.as_deref())).await
+        self.write(move |connection| sqlite::put(connection, &person, settles.as_deref())).await
     }
 
     /// Forgets a person and any tombstone of theirs.
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
-        self.run(move |connection| sqlite::remove(connection, &id)).await
+        self.write(move |connection| sqlite::remove(connection, &id)).await
     }
 
     /// Replaces a person by a tombstone.
     pub async fn bury(&self, tombstone: Tombstone) -> Result<(), Error> {
-        self.run(move |connection| sqlite::bury(connection, &tombstone)).await
+        self.write(move |connection| sqlite::bury(connection, &tombstone)).await
     }
 
     /// Somebody deleted exists again, though nothing is known of them. What they belong to by now stays.
     pub async fn unbury(&self, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
-        self.run(move |connection| sqlite::unbury(connection, &id)).await
+        self.write(move |connection| sqlite::unbury(connection, &id)).await
     }
 
     pub async fn tombstone(&self, id: &str) -> Result<Option<Tombstone>, Error> {
@@ -232,13 +242,13 @@ impl Store {
 
     /// Notes that a create is about to be sent.
     pub async fn open_intent(&self, intent: Intent) -> Result<(), Error> {
-        self.run(move |connection| sqlite::open_intent(connection, &intent)).await
+        self.write(move |connection| sqlite::open_intent(connection, &intent)).await
     }
 
     /// Notes that a create has not happened and will not.
     pub async fn close_intent(&self, email: &str) -> Result<(), Error> {
         let email = email.to_owned();
-        self.run(move |connection| sqlite::close_intent(connection, &email)).await
+        self.write(move |connection| sqlite::close_intent(connection, &email)).await
     }
 
     pub async fn group(&self, id: &str) -> Result<Option<Group>, Error> {
@@ -289,19 +299,19 @@ impl Store {
 
     /// Makes or changes a group, and notes for whom something follows. None when its name is another group's.
     pub async fn edit_group(&self, edit: Edit) -> Result<Result<Edited, Refusal>, Error> {
-        self.run(move |connection| groups::edit(connection, &edit)).await
+        self.write(move |connection| groups::edit(connection, &edit)).await
     }
 
     /// False when there was no such group.
     pub async fn delete_group(&self, id: &str, now: i64) -> Result<bool, Error> {
         let id = id.to_owned();
-        self.run(move |connection| groups::delete(connection, &id, now)).await
+        self.write(move |connection| groups::delete(connection, &id, now)).await
     }
 
     /// Notes what is about to be given to somebody; it holds until the person is put.
     pub async fn claim(&self, id: &str, given: Value) -> Result<(), Error> {
         let id = id.to_owned();
-        self.run(move |connection| groups::claim(connection, &id, &given)).await
+        self.write(move |connection| groups::claim(connection, &id, &given)).await
     }
 
     pub async fn claim_of(&self, id: &str) -> Result<Option<Value>, Error> {
@@ -312,19 +322,19 @@ impl Store {
     /// It has not been given after all.
     pub async fn drop_claim(&self, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
-        self.run(move |connection| groups::drop_claim(connection, &id)).await
+        self.write(move |connection| groups::drop_claim(connection, &id)).await
     }
 
     /// What this person's groups grant is to be looked at.
     pub async fn enqueue_grants(&self, id: &str, now: i64) -> Result<(), Error> {
         let id = id.to_owned();
-        self.run(move |connection| groups::enqueue(connection, &id, now)).await
+        self.write(move |connection| groups::enqueue(connection, &id, now)).await
     }
 
     /// The same, unless they wait already: how long they have to wait stays as it is.
     pub async fn remind_of_grants(&self, id: &str, now: i64) -> Result<(), Error> {
         let id = id.to_owned();
-        self.run(move |connection| groups::remind(connection, &id, now)).await
+        self.write(move |connection| groups::remind(connection, &id, now)).await
     }
 
     /// Who is next whose groups' grants are to be applied.
@@ -334,12 +344,12 @@ impl Store {
 
     /// They have been applied.
     pub async fn settle_grants(&self, due: Due) -> Result<(), Error> {
-        self.run(move |connection| groups::settle(connection, &due)).await
+        self.write(move |connection| groups::settle(connection, &due)).await
     }
 
     /// They have not, for this reason or because it is not their time, and are looked at again then.
     pub async fn postpone_grants(&self, due: Due, until: i64, error: Option<String>) -> Result<(), Error> {
-        self.run(move |connection| groups::postpone(connection, &due, until, error.as_deref())).await
+        self.write(move |connection| groups::postpone(connection, &due, until, error.as_deref())).await
     }
 
     /// The ids of those who wait for it, with what went wrong.
@@ -353,7 +363,7 @@ impl Store {
     }
 
     pub async fn put_accounts(&self, ids: Vec<String>) -> Result<(), Error> {
-        self.run(move |connection| sqlite::put_accounts(connection, &ids)).await
+        self.write(move |connection| sqlite::put_accounts(connection, &ids)).await
     }
 
     /// How the brake is, counting from this moment (seconds since 1970).
@@ -363,19 +373,19 @@ impl Store {
 
     /// Counts somebody whose access is about to be taken, or trips the brake if they are one too many. How it is then.
     pub async fn take_access(&self, taking: Taking) -> Result<Brake, Error> {
-        self.run(move |connection| sqlite::take_access(connection, &taking)).await
+        self.write(move |connection| sqlite::take_access(connection, &taking)).await
     }
 
     /// Somebody has kept their access after all.
     pub async fn give_access_back(&self, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
-        self.run(move |connection| sqlite::give_access_back(connection, &id)).await
+        self.write(move |connection| sqlite::give_access_back(connection, &id)).await
     }
 
     /// Lets the brake go, and counts from nothing again. Whether it had tripped. The note of it, a text for the service, is
     /// kept together with that or not at all.
     pub async fn release_brake(&self, note: String) -> Result<bool, Error> {
-        self.run(move |connection| sqlite::release_brake(connection, &note)).await
+        self.write(move |connection| sqlite::release_brake(connection, &note)).await
     }
 
     /// Notes that commands have left for the service, the oldest first, each with its number.
@@ -385,7 +395,27 @@ impl Store {
 
     /// The service has taken this note.
     pub async fn drop_note(&self, number: i64) -> Result<(), Error> {
-        self.run(move |connection| sqlite::drop_note(connection, number)).await
+        self.write(move |connection| sqlite::drop_note(connection, number)).await
+    }
+
+    /// What changes the store. Whether it did is what the store's health is made of.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let standing = Arc::clone(&self.standing);
+        self.run(move |connection| {
+            let before = connection.total_changes();
+            let done = work(connection);
+            match &done {
+                // What changes no row needs no room.
+                Ok(_) if connection.total_changes() == before => {}
+                Ok(_) => standing.written(),
+                Err(error) => standing.not_written(error),
+            }
+            done
+        })
+        .await
     }
 
     /// SQLite blocks, so it runs beside the workers of the runtime, one statement at a time.

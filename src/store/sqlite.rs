@@ -75,6 +75,8 @@ pub(super) struct Open {
     pub(super) connection: Connection,
     #[expect(dead_code, reason = "held as long as the store is open, and let go after the connection")]
     lock: Option<File>,
+    /// The files that the next start will open, as far as they are to outlive the process: the database and its log.
+    pub(super) files: Vec<PathBuf>,
 }
 
 pub(super) fn open(location: &Location) -> Result<Open, Error> {
@@ -82,7 +84,13 @@ pub(super) fn open(location: &Location) -> Result<Open, Error> {
         Location::Memory => (Connection::open_in_memory()?, None),
         Location::File(path) => open_file(path).map(|(connection, lock)| (connection, Some(lock)))?,
     };
-    Ok(Open { connection: prepare(connection)?, lock })
+    // The log beside the file is there once something has been written.
+    let connection = prepare(connection)?;
+    let files = match location {
+        Location::Memory => Vec::new(),
+        Location::File(path) => vec![path.clone(), beside(path, "-wal")],
+    };
+    Ok(Open { connection, lock, files })
 }
 
 /// The file that a service may be using at this moment.
@@ -111,7 +119,7 @@ pub(super) fn open_beside(location: &Location) -> Result<Open, Error> {
             STEPS.len()
         )));
     }
-    Ok(Open { connection, lock: None })
+    Ok(Open { connection, lock: None, files: Vec::new() })
 }
 
 fn prepare(mut connection: Connection) -> Result<Connection, Error> {
@@ -142,7 +150,7 @@ pub(super) fn open_copy(location: &Location) -> Result<Open, Error> {
             return Err(Error(format!("{}: {HELD}", path.display())));
         }
     }
-    Ok(Open { connection: prepare(copy)?, lock })
+    Ok(Open { connection: prepare(copy)?, lock, files: Vec::new() })
 }
 
 fn open_file(path: &Path) -> Result<(Connection, File), Error> {
@@ -201,6 +209,17 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
 
 pub(super) fn ping(connection: &Connection) -> Result<(), Error> {
     Ok(connection.query_row("SELECT count(*) FROM intents", [], |row| row.get::<_, i64>(0)).map(drop)?)
+}
+
+/// Writes as much as a person with their groups may need, and takes it away again: after a write that failed for want of
+/// room, a small one may still find some.
+pub(super) fn try_to_write(connection: &mut Connection) -> Result<(), Error> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS room (bytes BLOB NOT NULL) STRICT; INSERT INTO room VALUES (zeroblob(65536));",
+    )?;
+    transaction.commit()?;
+    Ok(connection.execute_batch("DROP TABLE room")?)
 }
 
 pub(super) fn person(connection: &Connection, id: &str) -> Result<Option<Person>, Error> {

@@ -241,6 +241,12 @@ impl Bridge {
         self.signal("-HUP");
     }
 
+    /// Lets its files grow to this length and no further.
+    pub fn files_up_to(&self, bytes: &str) {
+        let arguments = ["--pid".to_owned(), self.pid().to_string(), format!("--fsize={bytes}:")];
+        assert!(Command::new("prlimit").args(arguments).status().unwrap().success());
+    }
+
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());

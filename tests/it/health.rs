@@ -1,9 +1,10 @@
 //! What `/healthz` and `/readyz` say while things go wrong: part by part, each with since when and why.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use ziflow_scim_bridge::simulator::{Fault, RetryAfter};
 
 use crate::harness::{Answer, Bridge, Folder, person, ziflow};
@@ -124,6 +125,58 @@ async fn a_store_that_fails_makes_it_not_ready() {
     bridge.admin("/readyz").await.expect(200);
     bridge.create(person("jo@example.com")).await.expect(201);
     bridge.stop().await;
+}
+
+/// As on a full disk: what is there can be read, and nothing can be added.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_written_is_told_until_it_can_be() {
+    let folder = Folder::new();
+    let path = folder.path().join("store.db");
+    let url = format!("sqlite:{}", path.display());
+    let ziflow = ziflow(&[]).await;
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; exec \"$0\" serve", env!("CARGO_BIN_EXE_ziflow-scim-bridge")]);
+    let bridge = Bridge::with_command(&ziflow, limited, &[("BRIDGE_STORE__URL", &url)]).await;
+    bridge.create(person("jo@example.com")).await.expect(201);
+    bridge.files_up_to("8192");
+    for _ in 0..3 {
+        assert!(bridge.create(person("lee@example.com")).await.status >= 500);
+        let failing = bridge.admin("/readyz").await.expect(503);
+        assert_eq!(state(&failing, "store"), "failing");
+        let detail = failing.text("/parts/store/detail");
+        assert!(detail.contains("disk I/O error") && detail.contains(path.to_str().unwrap()), "{detail}");
+    }
+    bridge.files_up_to("unlimited");
+    bridge.line("the store can be written again").await;
+    bridge.admin("/readyz").await.expect(200);
+    bridge.create(person("lee@example.com")).await.expect(201);
+    let log = bridge.stop().await;
+    let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert_eq!((&errors[0]["path"], &errors[0]["reason"]), (&json!(path), &json!("disk I/O error")));
+}
+
+/// SQLite would go on for ever with a file that nobody can find any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_whose_file_is_taken_away_is_told() {
+    let folder = Folder::new();
+    let path = folder.path().join("store.db");
+    let ziflow = ziflow(&[]).await;
+    let bridge = Bridge::with(&ziflow, &[("BRIDGE_STORE__URL", &format!("sqlite:{}", path.display()))]).await;
+    for name in ["store.db", "store.db-wal"] {
+        let aside = folder.path().join("aside");
+        std::fs::rename(folder.path().join(name), &aside).unwrap();
+        let failing = bridge.admin("/readyz").await.expect(503);
+        let detail = failing.text("/parts/store/detail");
+        assert!(detail.contains(name) && detail.contains("move it back"), "{detail}");
+        // Another one in its place is no better.
+        std::fs::write(folder.path().join(name), "").unwrap();
+        bridge.admin("/readyz").await.expect(503);
+        std::fs::rename(aside, folder.path().join(name)).unwrap();
+        bridge.admin("/readyz").await.expect(200);
+    }
+    let log = bridge.stop().await;
+    assert_eq!(log.iter().filter(|line| line["level"] == "ERROR").count(), 2, "{log:#?}");
 }
 
 /// A pause is Ziflow's word and no failure: Entra is told when to come back.
