@@ -137,7 +137,12 @@ impl Forecast {
         };
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         window.turn(Instant::now());
-        window.note(object.id.or(found), object.name, |before| before.then(failed, object.writes));
+        let id = object.id.or(found);
+        // Test Connection and `doctor` look for nobody: who asks often would make the share of those who fail look small.
+        if !object.writes && !failed && found.is_none() && !window.knows([id, object.name]) {
+            return;
+        }
+        window.note(id, object.name, |before| before.then(failed, object.writes));
     }
 
     pub(super) fn share(&self) -> Share {
@@ -207,6 +212,11 @@ impl Window {
             self.now.insert(name, Entry::NameOf(key));
         }
         self.now.insert(key, Entry::Object(next(before)));
+    }
+
+    fn knows(&self, keys: [Option<u64>; 2]) -> bool {
+        let known = |key: &u64| self.now.contains_key(key) || self.before.contains_key(key);
+        keys.iter().flatten().any(known)
     }
 
     fn take(&mut self, key: u64) -> Option<Entry> {
@@ -287,6 +297,9 @@ mod tests {
     async fn one_person_counts_once_whatever_is_asked_about_them() {
         let forecast = Forecast::default();
         let jo = json!({"USERNAME": "jo@example.com"});
+        ask(&forecast, FIND, &Value::Null, Ok(list(&[])));
+        ask(&forecast, "GET /Users/8", &Value::Null, Err(404));
+        assert_eq!(share(&forecast), (0, 0), "a look-up for nobody is about nobody");
         ask(&forecast, FIND, &Value::Null, Err(503));
         assert_eq!(share(&forecast), (1, 1), "a look-up failed");
         ask(&forecast, FIND, &Value::Null, Ok(list(&[])));
