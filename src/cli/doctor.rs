@@ -13,7 +13,6 @@ use crate::cli::reload::in_short;
 use crate::cli::terminal::Terminal;
 use crate::cli::{CONFIG, ConfigFile, FAILED, Format, USAGE, bridge_checks, environment, ziflow_checks};
 use crate::config::{self, Report, Settings};
-use crate::server::tokens::{Difference, Tokens};
 use crate::ziflow::look::Looker;
 use crate::ziflow::origin::Proxy;
 
@@ -146,7 +145,7 @@ impl Doctor {
     /// One that the settings hold in plain, or the API key where that is the token.
     fn held_token(&self, settings: &Settings) -> Option<SecretString> {
         let api_key = &settings.connection.api_key;
-        if Tokens::of_api_key(api_key).difference(&settings.callers.tokens) == Difference::default() {
+        if settings.callers.tokens.are_the_api_key() {
             return Some(api_key.clone());
         }
         config::plain_token(self.config.path().as_deref(), environment())

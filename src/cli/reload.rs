@@ -39,6 +39,10 @@ const WATCH: Duration = Duration::from_secs(2);
 /// A start with such tokens shuts nobody out who was served a moment ago; a reload would.
 const LOCKED_OUT: &str = "every token in it has expired, and those in force have not: nobody could speak to the bridge any \
                           more";
+/// The same without any entry: Entra would be refused, and whoever reads its token would be an admin in Ziflow.
+const NOBODY: &str = "nobody is configured in it any more, so the Ziflow API key would be the token in place of those in force";
+const KEEP_ONE: &str =
+    "keep one of its entries; if the API key is to be Entra's Secret Token, restart the bridge";
 const NEW_TOKEN: &str = "make a token with `ziflow-scim-bridge token new`, or correct `expires`";
 
 /// Who asks for a reload, for the audit log: whoever sends a signal, or a file that has changed.
@@ -207,7 +211,7 @@ impl Reloader {
         let loaded = aside(move || config::load(file.as_deref(), environment())).await;
         match loaded.unwrap_or_else(|| Err(vec![broken()])).and_then(|settings| self.prepare(settings)) {
             Ok(prepared) => {
-                if self.door.tokens().are_the_api_key(&self.api_key) {
+                if self.door.tokens().are_the_api_key() {
                     drop(self.door.put(prepared.callers));
                 }
                 drop(self.put_key_user(prepared.key_user));
@@ -249,6 +253,9 @@ impl Reloader {
         let now = Timestamp::now();
         if settings.callers.let_nobody_in(now) && !self.door.lets_nobody_in(now) {
             return Err(vec![self.problem_of_settings("auth.tokens", LOCKED_OUT, NEW_TOKEN)]);
+        }
+        if settings.callers.tokens.are_the_api_key() && !self.door.tokens().are_the_api_key() {
+            return Err(vec![self.problem_of_settings("auth", NOBODY, KEEP_ONE)]);
         }
         let header = ApiKey::new(&key).map_err(|message| vec![problem("ziflow.api_key", &message, "")])?;
         Ok(Prepared {

@@ -222,6 +222,10 @@ impl Loader {
         let values = if log.personal_data { Values::Shown } else { Values::Hidden };
         let (mapping, watched) = mapping?;
         let (server, tls_files) = server?;
+        // Who has to mend something else first is not to be led away from it.
+        if callers.is_none() && !self.is_trial && !self.reports.iter().any(Report::is_error) {
+            self.warn_of_api_key();
+        }
         Ok(Settings {
             server,
             tls_files,
@@ -329,6 +333,17 @@ impl Loader {
                 "set it to the beginning of the Tenant URL, such as https://scim.example.com",
             );
         }
+    }
+
+    /// It works at once, and nobody should be surprised by it.
+    fn warn_of_api_key(&mut self) {
+        self.report(
+            Severity::Warning,
+            "auth",
+            "nobody is configured under it, so the Ziflow API key itself is the token that Entra shows: whoever reads it is an \
+             admin in Ziflow",
+            "make a token with `ziflow-scim-bridge token new`",
+        );
     }
 
     fn warn_of_key_user(&mut self) {

@@ -125,6 +125,9 @@ impl Tokens {
 
     fn in_short(&self) -> String {
         let count = match self.iter().count() {
+            _ if self.are_the_api_key() => {
+                return "the Ziflow API key is the token: nobody is configured under auth".to_owned();
+            }
             0 => return "none is configured; others get in by other means".to_owned(),
             1 => "1 token".to_owned(),
             count => format!("{count} tokens"),

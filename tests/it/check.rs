@@ -25,9 +25,11 @@ user:
   active: { from: active, default: true }
 ";
 
+const TOKEN: &str = "auth:\n  tokens: [{ name: entra, token: some-secret-token }]\n";
+
 #[test]
 fn good_files_are_fine() {
-    let (shown, code) = check("ziflow:\n  key_user_email: a@example.com\n", GOOD, "text");
+    let (shown, code) = check(&format!("ziflow:\n  key_user_email: a@example.com\n{TOKEN}"), GOOD, "text");
     assert_eq!((shown.as_str(), code), ("settings and mapping are fine\n", Some(0)));
 }
 

@@ -324,6 +324,14 @@ async fn entra_comes_and_goes_by_a_reload() {
     let good = signer.sign(&claims());
     list(&bridge, ziflow.key()).await.expect(200);
     list(&bridge, &good).await.expect(401);
+    // Which somebody may not know.
+    let warned = |line: &Value| line["key"] == "auth" && line["level"] == "WARN";
+    assert!(bridge.log().iter().any(warned), "{:#?}", bridge.log());
+    let parts = bridge.admin("/readyz").await.expect(200).body["parts"].clone();
+    assert!(
+        parts["tokens"]["detail"].as_str().unwrap().starts_with("the Ziflow API key is the token"),
+        "{parts}"
+    );
     let reloaded = async |number, text: &str| {
         auth(text);
         bridge.hang_up();
