@@ -1,5 +1,6 @@
 //! Where the service listens: at addresses of its own, or at sockets that systemd has made and passed to it.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use listenfd::ListenFd;
@@ -79,7 +80,23 @@ impl Sockets {
 }
 
 pub(super) async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| format!("{key}: cannot listen on {address}: {error}"))
+    let port = address.port();
+    let remedy = |kind| {
+        match kind {
+        ErrorKind::AddrInUse => {
+            format!("; another process has the port, and `sudo ss -ltnp 'sport = :{port}'` shows which")
+        }
+        ErrorKind::AddrNotAvailable => "; no network interface of this machine has this address".to_owned(),
+        ErrorKind::PermissionDenied if port < 1024 => {
+            "; ports below 1024 need a right of their own: let systemd make the socket (`systemd` in place of the address)"
+                .to_owned()
+        }
+        _ => String::new(),
+    }
+    };
+    let told =
+        |error: io::Error| format!("{key}: cannot listen on {address}: {error}{}", remedy(error.kind()));
+    TcpListener::bind(address).await.map_err(told)
 }
 
 fn wanted(side: Side, found: usize) -> String {

@@ -249,6 +249,14 @@ async fn a_socket_that_nobody_takes_is_told_of() {
 async fn a_start_that_fails_leaves_its_reason() {
     let (folder, ziflow) = (Folder::new(), ziflow(&[]).await);
     let told = Told::new(&folder);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let taken = at.to_string();
+    let in_use = format!(
+        "STATUS=server.listen: cannot listen on {at}: Address already in use (os error 98); another process has the port, \
+         and `sudo ss -ltnp 'sport = :{}'` shows which",
+        at.port()
+    );
     for (name, value, status) in [
         (
             "BRIDGE_ZIFLOW__API_KEY",
@@ -256,6 +264,12 @@ async fn a_start_that_fails_leaves_its_reason() {
             "STATUS=the settings cannot be used; `ziflow-scim-bridge check` says why",
         ),
         ("BRIDGE_SERVER__LISTEN", "192.0.2.1:1", "STATUS=server.listen: cannot listen on 192.0.2.1:1"),
+        ("BRIDGE_SERVER__LISTEN", &taken, &in_use),
+        (
+            "BRIDGE_STORE__URL",
+            "sqlite:/nowhere/store.db",
+            "STATUS=the store cannot be used: /nowhere/store.db",
+        ),
     ] {
         let from = told.all().len();
         let variables = settings(
