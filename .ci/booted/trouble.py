@@ -78,6 +78,7 @@ def brake(entry, entra):
     becomes("brake", "tripped")
     said = entry.run("brake status", anyhow=True)
     must("tripped at" in said, said)
+    must(all(one in said for one in people), f"who has lost their access, and who was held back:\n{said}")
     must(entra.set(people[4], "name.givenName", "Bea")[0] == 200, "everything else goes on")
     lost, wait = (list(map(urllib.parse.unquote, some)) for some in (people[:3], people[3:]))
     until(lambda: all(one in service_log(before) for one in lost), "it is on record")

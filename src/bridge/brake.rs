@@ -10,7 +10,7 @@ use tracing::{error, info};
 use crate::bridge::health::Component;
 use crate::bridge::{Bridge, Users, now, seconds};
 use crate::scim::error::Error;
-use crate::store::{self, Brake, Taking};
+use crate::store::{self, Brake, Braked, Taking};
 use crate::ziflow::error::Error as Upstream;
 
 /// What `policy.max_deactivations_per_hour` counts over.
@@ -121,4 +121,9 @@ fn alarm(taken: u32, since: &str) {
 /// Whether a store's brake is tripped, for the commands of an operator.
 pub async fn brake_of(store: &store::Store) -> Result<Brake, store::Error> {
     store.brake(seconds() - HOUR_SECS).await
+}
+
+/// Whom it is about.
+pub async fn braked_of(store: &store::Store) -> Result<Braked, store::Error> {
+    store.braked(seconds() - HOUR_SECS).await
 }

@@ -70,6 +70,13 @@ pub struct Brake {
     pub counted: bool,
 }
 
+/// Whom the brake is about, by id, each with the time (seconds since 1970).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Braked {
+    pub lost_access: Vec<(String, i64)>,
+    pub held_back: Vec<(String, i64)>,
+}
+
 /// Somebody whose access is about to be taken. Times are seconds since 1970.
 #[derive(Clone, Debug)]
 pub struct Taking {
@@ -166,9 +173,10 @@ impl Store {
     /// failed, only another one can say that.
     pub async fn ping(&self) -> Result<(), Error> {
         let standing = Arc::clone(&self.standing);
-        let answered = match self.standing.is_failing() {
-            true => self.write(|connection| sqlite::try_to_write(connection)).await,
-            false => self.run(|connection| sqlite::ping(connection)).await,
+        let answered = if self.standing.is_failing() {
+            self.write(sqlite::try_to_write).await
+        } else {
+            self.run(|connection| sqlite::ping(connection)).await
         };
         answered.and_then(|()| standing.look_at_files()).map_err(|error| self.standing.named(error))
     }
@@ -371,6 +379,11 @@ impl Store {
         self.run(move |connection| sqlite::brake(connection, after)).await
     }
 
+    /// Whom the brake is about, counting from this moment, or from an hour before it tripped.
+    pub async fn braked(&self, after: i64) -> Result<Braked, Error> {
+        self.run(move |connection| sqlite::braked(connection, after)).await
+    }
+
     /// Counts somebody whose access is about to be taken, or trips the brake if they are one too many. How it is then.
     pub async fn take_access(&self, taking: Taking) -> Result<Brake, Error> {
         self.write(move |connection| sqlite::take_access(connection, &taking)).await
@@ -382,10 +395,11 @@ impl Store {
         self.write(move |connection| sqlite::give_access_back(connection, &id)).await
     }
 
-    /// Lets the brake go, and counts from nothing again. Whether it had tripped. The note of it, a text for the service, is
+    /// Lets the brake go, and counts from nothing again; does neither where it has not tripped, unless that is asked for.
+    /// Whether it had tripped. The note of it, a text for the service, is
     /// kept together with that or not at all.
-    pub async fn release_brake(&self, note: String) -> Result<bool, Error> {
-        self.write(move |connection| sqlite::release_brake(connection, &note)).await
+    pub async fn release_brake(&self, note: String, also_untripped: bool) -> Result<bool, Error> {
+        self.write(move |connection| sqlite::release_brake(connection, &note, also_untripped)).await
     }
 
     /// Notes that commands have left for the service, the oldest first, each with its number.

@@ -1,6 +1,7 @@
 //! The store's tables in SQLite.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::store::groups;
-use crate::store::{Brake, Error, Intent, Location, Person, Taking, Tombstone};
+use crate::store::{Brake, Braked, Error, Intent, Location, Person, Taking, Tombstone};
 
 /// How long a statement waits for another process's.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +20,7 @@ const HELD: &str = "another process holds the file; stop it, or give this one it
 
 /// How the tables came to be what they are, step by step; a file carries the number of its last step. A step that has
 /// been released is never changed.
-const STEPS: &[&str] = &[PEOPLE, BRAKE_AND_ACCOUNT, groups::TABLES, NOTES];
+const STEPS: &[&str] = &[PEOPLE, BRAKE_AND_ACCOUNT, groups::TABLES, NOTES, HELD_BACK];
 
 const PEOPLE: &str = "
     CREATE TABLE people (
@@ -69,6 +70,13 @@ const NOTES: &str = "
     ) STRICT;
 ";
 
+const HELD_BACK: &str = "
+    CREATE TABLE held_back (
+        id TEXT PRIMARY KEY,
+        at INTEGER NOT NULL
+    ) STRICT;
+";
+
 /// An open store.
 #[derive(Debug)]
 pub(super) struct Open {
@@ -101,13 +109,10 @@ pub(super) fn open_beside(location: &Location) -> Result<Open, Error> {
         ));
     };
     let told = |error: rusqlite::Error| held(path, &error);
-    if !path.try_exists().map_err(|error| Error(format!("{}: {error}", path.display())))? {
+    if !path.try_exists().map_err(|error| unopened(path, &error))? {
         return Err(Error(format!("{}: there is no such file", path.display())));
     }
-    OpenOptions::new().read(true).write(true).open(path).map_err(|error| {
-        let owner = "run the command as the user that the service runs as, with `sudo -u`";
-        Error(format!("{}: {error}; {owner}", path.display()))
-    })?;
+    OpenOptions::new().read(true).write(true).open(path).map_err(|error| unopened(path, &error))?;
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(told)?;
     connection.busy_timeout(PATIENCE)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(told)?;
@@ -133,7 +138,7 @@ pub(super) fn open_copy(location: &Location) -> Result<Open, Error> {
     let mut copy = Connection::open_in_memory()?;
     let mut lock = None;
     if let Location::File(path) = location
-        && path.try_exists().map_err(|error| Error(format!("{}: {error}", path.display())))?
+        && path.try_exists().map_err(|error| unopened(path, &error))?
     {
         let told = |error: rusqlite::Error| held(path, &error);
         lock = Some(lock_file(path, OpenOptions::new().read(true))?);
@@ -170,7 +175,7 @@ fn open_file(path: &Path) -> Result<(Connection, File), Error> {
 /// kind and not in the way. The file must stay open: closing it would end SQLite's locks as well.
 fn lock_file(path: &Path, options: &OpenOptions) -> Result<File, Error> {
     let told = |error: &dyn std::fmt::Display| Error(format!("{}: {error}", path.display()));
-    let file = options.open(path).map_err(|error| told(&error))?;
+    let file = options.open(path).map_err(|error| unopened(path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(told(&HELD)),
@@ -186,8 +191,30 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 fn held(path: &Path, error: &rusqlite::Error) -> Error {
-    let busy = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
-    Error(format!("{}: {}", path.display(), if busy { HELD.to_owned() } else { error.to_string() }))
+    let reason = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy) => HELD.to_owned(),
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            format!("{error}; restore a backup of it, or put it aside (in the runbook: the store fails)")
+        }
+        _ => error.to_string(),
+    };
+    Error(format!("{}: {reason}", path.display()))
+}
+
+/// Why the file could not be opened, and what to do about it.
+fn unopened(path: &Path, error: &io::Error) -> Error {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let remedy = match (error.kind(), folder) {
+        (ErrorKind::NotFound, Some(folder)) => format!(
+            "the folder {} is missing: make it, for the user that the service runs as, or mend `store.url`",
+            folder.display()
+        ),
+        (ErrorKind::PermissionDenied, _) => {
+            "run the command as the user that the service runs as, with `sudo -u`; file and folder must be that user's".to_owned()
+        }
+        _ => return Error(format!("{}: {error}", path.display())),
+    };
+    Error(format!("{}: {error}; {remedy}", path.display()))
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
@@ -376,19 +403,38 @@ pub(super) fn take_access(connection: &mut Connection, taking: &Taking) -> Resul
     let Taking { id, at, after, now, most } = taking;
     // Another process may release the brake at this moment.
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    transaction.execute("DELETE FROM access_taken WHERE at <= ?1", [after])?;
     let before = brake(&transaction, *after)?;
+    if before.since.is_none() {
+        // While it is tripped, those before it are what an operator wants to know, however long ago that is.
+        transaction.execute("DELETE FROM access_taken WHERE at <= ?1", [after])?;
+    }
     let known = "SELECT 1 FROM access_taken WHERE id = ?1";
     let known = transaction.prepare_cached(known)?.exists([id])?;
     if before.since.is_none() && !known && before.taken >= *most {
         transaction.execute("INSERT INTO brake (only, since) VALUES (1, ?1)", [now])?;
-    } else if before.since.is_none() {
-        transaction
-            .execute("INSERT OR IGNORE INTO access_taken (id, at) VALUES (?1, ?2)", params![id, at])?;
     }
     let brake = brake(&transaction, *after)?;
+    let table = if brake.since.is_some() { "held_back" } else { "access_taken" };
+    let noted = transaction
+        .execute(&format!("INSERT OR IGNORE INTO {table} (id, at) VALUES (?1, ?2)"), params![id, at])?;
+    let counted = brake.since.is_none() && noted > 0;
+    let brake = Brake { taken: brake.taken + u32::from(counted), counted, ..brake };
     transaction.commit()?;
     Ok(brake)
+}
+
+/// Whom the brake is about: who has lost their access, and who was held back. Counted from then on, or, where it has tripped,
+/// from an hour before it did.
+pub(super) fn braked(connection: &Connection, after: i64) -> Result<Braked, Error> {
+    let is_tripped = brake(connection, after)?.since.is_some();
+    let after = if is_tripped { i64::MIN } else { after };
+    let people = |table: &str| {
+        let query = format!("SELECT id, at FROM {table} WHERE at > ?1 ORDER BY at, id");
+        let mut statement = connection.prepare(&query)?;
+        let rows = statement.query_map([after], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<Vec<_>, _>>()
+    };
+    Ok(Braked { lost_access: people("access_taken")?, held_back: people("held_back")? })
 }
 
 pub(super) fn give_access_back(connection: &Connection, id: &str) -> Result<(), Error> {
@@ -396,11 +442,19 @@ pub(super) fn give_access_back(connection: &Connection, id: &str) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn release_brake(connection: &mut Connection, note: &str) -> Result<bool, Error> {
+pub(super) fn release_brake(
+    connection: &mut Connection,
+    note: &str,
+    also_untripped: bool,
+) -> Result<bool, Error> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    if !also_untripped && !transaction.prepare("SELECT 1 FROM brake")?.exists([])? {
+        return Ok(false);
+    }
     transaction.execute("INSERT INTO notes (text) VALUES (?1)", [note])?;
     let tripped = transaction.execute("DELETE FROM brake", [])? > 0;
     transaction.execute("DELETE FROM access_taken", [])?;
+    transaction.execute("DELETE FROM held_back", [])?;
     transaction.commit()?;
     Ok(tripped)
 }
@@ -511,6 +565,10 @@ mod tests {
         open(&location).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
         assert!(open_beside(&location).unwrap_err().to_string().contains("another version"));
         assert!(open(&location).unwrap_err().to_string().contains("newer version"));
+        std::fs::write(&path, "no database").unwrap();
+        assert!(open(&location).unwrap_err().to_string().contains("restore a backup"));
+        let elsewhere = Location::File(folder.join("missing/store.db"));
+        assert!(open(&elsewhere).unwrap_err().to_string().contains("missing is missing: make it"));
         std::fs::remove_dir_all(folder).unwrap();
     }
 
@@ -546,12 +604,30 @@ mod tests {
         assert_eq!(take(&mut store, "d", 3500), (tripped.clone(), 2));
         assert_eq!(take(&mut store, "b", 9000), (tripped.clone(), 0), "time alone does not release it");
         assert_eq!(brake(&store, 5400).unwrap().since, tripped);
-        assert!(release_brake(&mut store, "one").unwrap());
-        assert!(!release_brake(&mut store, "two").unwrap());
+        let people = |ids: &[(&str, i64)]| ids.iter().map(|(id, at)| ((*id).to_owned(), *at)).collect();
+        let expected = Braked {
+            lost_access: people(&[("b", 1000), ("c", 3600)]),
+            held_back: people(&[("d", 3500), ("b", 9000)]),
+        };
+        assert_eq!(braked(&store, 20_000).unwrap(), expected, "however long ago it has tripped");
+        assert!(release_brake(&mut store, "one", false).unwrap());
+        assert_eq!(braked(&store, 0).unwrap(), Braked::default());
+        assert!(!release_brake(&mut store, "none", false).unwrap());
+        assert!(!release_brake(&mut store, "two", true).unwrap());
         assert_eq!(notes(&store).unwrap(), [(1, "one".to_owned()), (2, "two".to_owned())]);
         drop_note(&store, 1).unwrap();
         assert_eq!(notes(&store).unwrap(), [(2, "two".to_owned())]);
         assert_eq!(take(&mut store, "d", 9000), (None, 1));
+    }
+
+    #[test]
+    fn only_who_was_not_counted_before_is_counted() {
+        let mut store = open(&Location::Memory).unwrap().connection;
+        let mut counted = |id: &str| {
+            let taking = Taking { id: id.to_owned(), at: 5000, after: 1400, now: "5000".to_owned(), most: 1 };
+            take_access(&mut store, &taking).unwrap().counted
+        };
+        assert_eq!([counted("a"), counted("a"), counted("b")], [true, false, false]);
     }
 
     #[test]

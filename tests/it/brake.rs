@@ -52,6 +52,9 @@ async fn it_trips_stays_tripped_across_restarts_and_is_released_beside_the_servi
     bridge.delete(&ids[0]).await.expect(404);
     let free = brake(&ziflow, &["status"], &store);
     assert!(free.status.success() && text(&free).starts_with("free: 3 of 3"), "{free:?}");
+    // What has not tripped is not released by the way.
+    assert!(text(&brake(&ziflow, &["release"], &store)).contains("nothing is changed"));
+    assert!(text(&brake(&ziflow, &["status"], &store)).starts_with("free: 3 of 3"));
 
     let held = bridge.patch(&ids[3], off()).await.expect(503);
     assert!(held.header("retry-after").is_some(), "{held:?}");
@@ -80,8 +83,23 @@ async fn it_trips_stays_tripped_across_restarts_and_is_released_beside_the_servi
     assert_eq!(tripped.status.code(), Some(1));
     let told: Value = serde_json::from_slice(&tripped.stdout).unwrap();
     assert_eq!((&told["tripped"], &told["most"]), (&json!(true), &json!(3)), "{told}");
+    // Who it is about, which is what somebody has to decide upon.
+    let listed = |list: &str| -> Vec<String> {
+        told[list].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let sorted = |some: &[String]| {
+        let mut all = some.to_vec();
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(&listed("lost_access")), sorted(&ids[..3]), "{told}");
+    assert_eq!(sorted(&listed("held_back")), sorted(&ids[3..5]), "{told}");
+    let shown = text(&brake(&ziflow, &["status"], &store));
+    assert!(shown.contains("the hour before it (3):") && shown.contains("until the release (2):"), "{shown}");
+    assert!(ids.iter().take(5).all(|id| shown.contains(id.as_str())), "{shown}");
     assert!(text(&brake(&ziflow, &["release"], &store)).starts_with("released"));
-    assert!(text(&brake(&ziflow, &["release"], &store)).starts_with("the brake had not tripped"));
+    let reset = brake(&ziflow, &["release", "--reset"], &store);
+    assert!(text(&reset).contains("counts from nothing again"), "{reset:?}");
     bridge.patch(&ids[3], off()).await.expect(200);
     bridge.delete(&ids[4]).await.expect(204);
     bridge.line("the brake on mass disabling is released").await;
