@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use crate::cli::diagnosis::{Check, Diagnosis};
 use crate::cli::entra::{Entra, Tested, Unreached};
 use crate::config::Settings;
+use crate::server::clients::Proof;
 use crate::server::listen::Listen;
 
 pub(super) const BRIDGE: &str = "bridge";
@@ -22,8 +24,9 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
     let is_public = settings.server.public_url.is_some();
     let public: &[&'static str] = if is_public { &[PUBLIC_URL] } else { &[] };
     let Some(token) = token else {
-        diagnosis.add(Check::skipped(BRIDGE, TRIED, NO_TOKEN).remedy("give the file that holds the Secret Token with --token-file, or `-` and the token on standard input"));
-        return diagnosis.skip(public, NO_TOKEN);
+        let (why, remedy) = without_token(settings);
+        diagnosis.add(Check::skipped(BRIDGE, TRIED, why).remedy(remedy));
+        return diagnosis.skip(public, why);
     };
     let listen = match settings.server.listen {
         Listen::Address(address) if address.port() == 0 => {
@@ -41,16 +44,20 @@ pub(super) async fn run(settings: &Settings, token: Option<&SecretString>, diagn
             return from_outside(settings, token, diagnosis).await;
         }
     };
+    let is_shut_out = is_shut_out(settings, reachable(listen));
     let Way { url: local, host } = Way::past_everything(settings, reachable(listen));
     diagnosis.begin(&tried(&local));
     match test(settings, token, &local, host).await {
-        Err(missed) if missed.is_connect => {
+        Err(missed) if missed.is_connect && !is_shut_out => {
             let check =
                 Check::skipped(BRIDGE, tried(&local), "nothing listens there: the bridge is not running");
             diagnosis.add(check.remedy("start it (`systemctl start ziflow-scim-bridge`) and run this again"));
             return diagnosis.skip(public, "the bridge is not running");
         }
-        outcome => diagnosis.add(judge(BRIDGE, &local, outcome, ELSEWHERE)),
+        outcome => {
+            let remedy = if is_shut_out { SHUT_OUT } else { ELSEWHERE };
+            diagnosis.add(judge(BRIDGE, &local, outcome, remedy));
+        }
     }
     from_outside(settings, token, diagnosis).await;
 }
@@ -66,6 +73,39 @@ async fn from_outside(settings: &Settings, token: &SecretString, diagnosis: &mut
 const TRIED: &str = "Entra's Test Connection";
 
 const NO_TOKEN: &str = "the settings hold the token's digest only, and no --token-file is given";
+
+/// Why Test Connection is not played, and what to do in its place.
+fn without_token(settings: &Settings) -> (&'static str, &'static str) {
+    let callers = &settings.callers;
+    if callers.tokens.iter().next().is_some() {
+        return (
+            NO_TOKEN,
+            "give the file that holds the Secret Token with --token-file, or `-` and the token on standard input",
+        );
+    }
+    if callers.clients.iter().any(|client| matches!(client.proof, Proof::Secrets(_))) {
+        return (
+            "the settings hold the digest of the client's secret only, and no --token-file is given",
+            "give the file that holds the client's secret with --token-file, or `-` and the secret on standard input",
+        );
+    }
+    (
+        "only Entra can make the tokens that are let in here",
+        "press Test Connection in Entra; in the log `operation=token` or `status=401` says what became of it, and the check \
+         `parts` whether Entra's keys can be fetched",
+    )
+}
+
+const SHUT_OUT: &str = "server.allow_networks does not let this machine in, and whoever is not in it is closed without an \
+                        answer: add its address for the time of this check. A proxy on this machine needs it for good, or \
+                        its place in server.trusted_proxies";
+
+/// Whether who asks from this machine is closed without an answer.
+fn is_shut_out(settings: &Settings, place: SocketAddr) -> bool {
+    let networks = &settings.server.networks;
+    let holds = |list: &[IpNet]| list.iter().any(|network| network.contains(&place.ip()));
+    !networks.allowed.is_empty() && !holds(&networks.allowed) && !holds(&networks.proxies)
+}
 
 const ELSEWHERE: &str = "is it the bridge that listens there? See server.listen, and `systemctl status \
                          ziflow-scim-bridge`";
@@ -115,6 +155,16 @@ async fn test(
     let unusable = |reason: String| Unreached { reason, is_connect: false, is_tls: false };
     let host = host.as_ref().map(|(name, place)| (name.as_str(), *place));
     let entra = Entra::outside(token.expose_secret(), url, patience, host).map_err(unusable)?;
+    let client = settings.callers.clients.whose_secret(token.expose_secret().as_bytes());
+    let entra = match client {
+        Some(client) => {
+            let root = url.strip_suffix(&settings.server.base_path).unwrap_or(url);
+            let endpoint = format!("{root}/oauth2/token");
+            let token = entra.access_token(&endpoint, &client.id, token.expose_secret()).await?;
+            Entra::outside(&token, url, patience, host).map_err(unusable)?
+        }
+        None => entra,
+    };
     entra.test_connection(url, &guid().map_err(unusable)?).await
 }
 
@@ -142,6 +192,10 @@ fn judge(name: &'static str, url: &str, outcome: Result<Tested, Unreached>, reme
         401 => check.remedy(
             "the token is not one of the bridge's: compare it with Entra's Secret Token and with auth.tokens, and \
              reload the bridge after an edit",
+        ),
+        403 => check.remedy(
+            "server.allow_networks does not hold whom this request seems to come from: this machine, or a proxy in between, \
+             which then belongs into server.trusted_proxies",
         ),
         404 => check.remedy("do server.base_path and server.public_url fit, and does a proxy change the path?"),
         429 | 500.. => check.remedy(
@@ -176,7 +230,7 @@ fn tried(url: &str) -> String {
 }
 
 /// Where a service is reached that listens everywhere.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -11,7 +11,9 @@ use crate::cli::diagnosis::{Check, Diagnosis};
 use crate::cli::probe_report::Probed;
 use crate::cli::reload::in_short;
 use crate::cli::terminal::Terminal;
-use crate::cli::{CONFIG, ConfigFile, FAILED, Format, USAGE, bridge_checks, environment, ziflow_checks};
+use crate::cli::{
+    CONFIG, ConfigFile, FAILED, Format, USAGE, bridge_checks, environment, service_checks, ziflow_checks,
+};
 use crate::config::{self, Report, Settings};
 use crate::ziflow::look::Looker;
 use crate::ziflow::origin::Proxy;
@@ -52,8 +54,8 @@ With --format json one object is printed and nothing else:
 pub(super) struct Doctor {
     #[command(flatten)]
     config: ConfigFile,
-    /// A file that holds Entra's Secret Token, to play Test Connection with, or `-` for standard input; needed where the
-    /// settings hold only its digest
+    /// A file that holds Entra's Secret Token, or the secret of one of auth.clients, to play Test Connection with, or `-` for
+    /// standard input; needed where the settings hold only its digest
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
     /// The same token on the command line, where everybody on this machine can read it while `doctor` runs
@@ -99,7 +101,9 @@ impl Doctor {
             None => {
                 let token = given.or_else(|| self.held_token(&settings));
                 hide(token.as_ref(), &mut diagnosis);
+                service_checks::store(&settings, self.config.service_user().as_ref(), &mut diagnosis);
                 bridge_checks::run(&settings, token.as_ref(), &mut diagnosis).await;
+                service_checks::parts(&settings, &mut diagnosis).await;
                 diagnosis.end(diagnosis.is_fine(), None);
                 exit(diagnosis.is_fine())
             }
@@ -196,7 +200,8 @@ fn unusable_because(message: &str, diagnosis: &mut Diagnosis) -> ExitCode {
     let check = Check::failed(SETTINGS, TRIED, format!("they cannot be used; {message}"));
     diagnosis.add(check.remedy("mend them until `ziflow-scim-bridge check` is content"));
     diagnosis.skip(ziflow_checks::ALL, "the settings cannot be used");
-    diagnosis.skip(&[bridge_checks::BRIDGE], "the settings cannot be used");
+    let service = [service_checks::STORE, bridge_checks::BRIDGE, service_checks::PARTS];
+    diagnosis.skip(&service, "the settings cannot be used");
     diagnosis.end(false, None);
     CONFIG.into()
 }

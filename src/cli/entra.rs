@@ -15,6 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// An empty list is small; whoever sends more is not the bridge.
 const MOST_BYTES: usize = 65536;
 
+/// How long a look may take.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What a token endpoint takes.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 #[derive(Debug)]
 pub(super) struct Entra {
     http: reqwest::Client,
@@ -87,19 +93,23 @@ impl Entra {
     /// Entra's Test Connection: somebody who cannot exist is looked for.
     pub(super) async fn test_connection(&self, tenant_url: &str, guid: &str) -> Result<Tested, Unreached> {
         let filter = [("filter", format!("userName eq \"{guid}\""))];
-        let response = self.http.get(format!("{tenant_url}/Users")).query(&filter).send().await;
-        let mut response = response.map_err(|error| unreached(&error))?;
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let (status, content_type) =
-            (response.status().as_u16(), content_type.unwrap_or_default().to_owned());
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreached(&error))? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MOST_BYTES {
-                break;
-            }
-        }
-        Ok(Tested { status, content_type, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+        tested(self.http.get(format!("{tenant_url}/Users")).query(&filter)).await
+    }
+
+    /// The access token of a client (RFC 6749 section 4.4).
+    pub(super) async fn access_token(&self, url: &str, id: &str, secret: &str) -> Result<String, Unreached> {
+        let form = self.http.post(url).basic_auth(id, Some(secret)).header(CONTENT_TYPE, FORM);
+        let told = tested(form.body("grant_type=client_credentials")).await?;
+        let text = |name: &str| told.body.get(name).and_then(Value::as_str);
+        text("access_token").map(str::to_owned).ok_or_else(|| Unreached {
+            reason: format!(
+                "the client `{id}` gets no token at {url}: HTTP {}: {}",
+                told.status,
+                text("error_description").unwrap_or("no reason was given")
+            ),
+            is_connect: false,
+            is_tls: false,
+        })
     }
 
     /// The status and the body, null where there is none. An error means that no answer came.
@@ -128,6 +138,29 @@ impl Entra {
         };
         Ok((status, answer))
     }
+}
+
+/// Somebody who only looks, at an address of this machine and without any token.
+pub(super) async fn looked_at(url: &str) -> Result<Tested, Unreached> {
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(LOOK).build();
+    let client =
+        client.map_err(|error| Unreached { reason: error.to_string(), is_connect: false, is_tls: false })?;
+    tested(client.get(url)).await
+}
+
+/// What comes of a request, as far as it is looked at.
+async fn tested(request: reqwest::RequestBuilder) -> Result<Tested, Unreached> {
+    let mut response = request.send().await.map_err(|error| unreached(&error))?;
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let (status, content_type) = (response.status().as_u16(), content_type.unwrap_or_default().to_owned());
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreached(&error))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MOST_BYTES {
+            break;
+        }
+    }
+    Ok(Tested { status, content_type, body: serde_json::from_slice(&bytes).unwrap_or_default() })
 }
 
 /// An error with its causes, and without the URL.

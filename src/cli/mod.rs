@@ -26,6 +26,7 @@ mod report;
 mod request;
 mod schema;
 mod serve;
+mod service_checks;
 mod simulate;
 mod sockets;
 mod stage;
@@ -173,11 +174,17 @@ impl ConfigFile {
         self.config.clone().or_else(|| usual(Path::new(config::DEFAULT_FILE)))
     }
 
+    /// The user of the service, if it is root who asks about its own settings.
+    fn service_user(&self) -> Option<User> {
+        User::of_service(self.path().as_deref())
+    }
+
     /// What the service could not read of these files, which is asked by root.
     fn unreadable_to_service(&self) -> Vec<Report> {
         let path = self.path();
-        let user = User::of_service(path.as_deref());
-        user.map(|user| config::unreadable_to(&user, path.as_deref(), environment())).unwrap_or_default()
+        self.service_user()
+            .map(|user| config::unreadable_to(&user, path.as_deref(), environment()))
+            .unwrap_or_default()
     }
 
     /// Settings from the file and the environment, perhaps with another mapping.

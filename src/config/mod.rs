@@ -293,6 +293,7 @@ impl Loader {
             cursor_timeout_secs: kept.directory_ttl_secs,
             limits,
         };
+        self.check_who_comes(&settings);
         let address = settings.listen.address().filter(|_| !self.is_trial);
         if let Err((message, hint)) = address.map_or(Ok(()), |at| settings.may_listen_on(at)) {
             self.report(Severity::Error, "server.listen", &message, hint);
@@ -300,6 +301,23 @@ impl Loader {
             self.warn_of_public_url(&settings);
         }
         Ok((settings, files))
+    }
+
+    /// Whoever comes by a proxy on this machine comes from this machine, unless the proxy is believed.
+    fn check_who_comes(&mut self, settings: &server::Settings) {
+        let networks = &settings.networks;
+        let here = settings.listen.address().map(|at| at.ip()).filter(IpAddr::is_loopback);
+        let Some(here) = here.filter(|_| !networks.allowed.is_empty() && networks.proxies.is_empty()) else {
+            return;
+        };
+        if !networks.allowed.iter().any(|network| network.contains(&here)) {
+            self.report(
+                Severity::Warning,
+                "server.allow_networks",
+                &format!("whoever reaches `{here}` comes from this machine, which is not among them: nobody is let in"),
+                &format!("name the proxy on this machine in server.trusted_proxies: [{here}]"),
+            );
+        }
     }
 
     /// Entra's field Tenant URL holds both, and only the beginning of it belongs here.

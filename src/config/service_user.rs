@@ -82,10 +82,11 @@ impl User {
         folders.into_iter().find(|folder| !self.may(ENTER, folder)).map(Path::to_owned)
     }
 
-    /// What keeps them from making files in a folder.
-    pub fn kept_from_writing(&self, folder: &Path) -> Option<PathBuf> {
-        let real = fs::canonicalize(folder).ok()?;
-        self.kept_out(&real).or_else(|| (!self.may(WRITE | ENTER, &real)).then_some(real))
+    /// What keeps them from making files in a folder, or from changing a file.
+    pub fn kept_from_writing(&self, place: &Path) -> Option<PathBuf> {
+        let real = fs::canonicalize(place).ok()?;
+        let right = WRITE | if real.is_dir() { ENTER } else { READ };
+        self.kept_out(&real).or_else(|| (!self.may(right, &real)).then_some(real))
     }
 }
 

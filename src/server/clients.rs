@@ -55,6 +55,11 @@ impl Clients {
         self.list.iter()
     }
 
+    /// The client with this secret, for who does not know its id.
+    pub fn whose_secret(&self, secret: &[u8]) -> Option<&Registration> {
+        self.list.iter().find(|client| self.with_secret(&client.id, secret).is_some())
+    }
+
     pub(super) fn get(&self, id: &str) -> Option<&Registration> {
         self.list.iter().find(|client| client.id == id)
     }

@@ -55,6 +55,7 @@ impl Server {
     ) -> Result<(String, String), Failure> {
         request::well_formed(head, self.settings.limits.max_target_bytes)
             .map_err(|error| Failure::invalid(error.detail))?;
+        oauth::check_path(head.uri.path())?;
         oauth::check_head(&head.method, &head.headers)?;
         let deadline = line.start + Duration::from_secs(self.settings.limits.request_timeout_secs);
         let body = read(body, deadline).await?;

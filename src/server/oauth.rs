@@ -48,9 +48,24 @@ pub struct Failure {
     reason: Option<String>,
 }
 
-/// Whether the path is that of the endpoint, below which there is nothing.
+const ENDPOINT: [&str; 2] = ["oauth2", "token"];
+
+/// Whether the path is meant to be that of the endpoint: also where somebody has put it below the Tenant URL.
 pub(super) fn is_endpoint(path: &str) -> bool {
-    path.split('/').filter(|segment| !segment.is_empty()).eq(["oauth2", "token"])
+    segments(path).rev().take(2).eq(ENDPOINT.into_iter().rev())
+}
+
+/// There is one, at the root.
+pub(super) fn check_path(path: &str) -> Result<(), Failure> {
+    if segments(path).eq(ENDPOINT) {
+        return Ok(());
+    }
+    let told = "the token endpoint is /oauth2/token, right behind the host: leave out what stands between";
+    Err(Failure { status: StatusCode::NOT_FOUND, ..Failure::invalid(told) })
+}
+
+fn segments(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 /// What a request for a token shows, once it is one.

@@ -76,8 +76,9 @@ fn variables(ziflow: &Simulator) -> Vec<(String, String)> {
         ("BRIDGE_ZIFLOW__API_KEY", ziflow.key().to_owned()),
         ("BRIDGE_ZIFLOW__KEY_USER_EMAIL", OWNER_EMAIL.to_owned()),
         ("BRIDGE_ZIFLOW__TIMEOUT_SECS", "3".to_owned()),
-        // Never opened.
-        ("BRIDGE_STORE__URL", "sqlite:/nowhere/at/all/store.db".to_owned()),
+        // Never opened, and never made.
+        ("BRIDGE_STORE__URL", format!("sqlite:{}/no-such-store.db", std::env::temp_dir().display())),
+        ("BRIDGE_ADMIN__LISTEN", unused().to_string()),
         ("BRIDGE_RATE_LIMIT__REQUESTS_PER_SECOND", "5".to_owned()),
         ("BRIDGE_RATE_LIMIT__BURST", "1000".to_owned()),
     ]
@@ -147,12 +148,28 @@ async fn all_is_well() {
     let (place, _) = bridge.url.split_once("/scim").unwrap();
     let listen = place.strip_prefix("http://").unwrap();
     let before = ziflow.total_calls();
-    let ran =
-        doctor(&ziflow, &[("BRIDGE_SERVER__LISTEN", listen), ("BRIDGE_SERVER__PUBLIC_URL", place)]).await;
+    let admin = bridge.admin.strip_prefix("http://").unwrap();
+    let here = [
+        ("BRIDGE_SERVER__LISTEN", listen),
+        ("BRIDGE_SERVER__PUBLIC_URL", place),
+        ("BRIDGE_ADMIN__LISTEN", admin),
+    ];
+    let ran = doctor(&ziflow, &here).await;
     assert_eq!(ran.code, Some(0), "{}", ran.out);
     assert_eq!(ran.json()["ok"], true);
-    let names =
-        ["settings", "dns", "connection", "clock", "key", "people", "key_user", "bridge", "public_url"];
+    let names = [
+        "settings",
+        "dns",
+        "connection",
+        "clock",
+        "key",
+        "people",
+        "key_user",
+        "store",
+        "bridge",
+        "public_url",
+        "parts",
+    ];
     for name in names {
         ran.expect(name, "ok", "");
     }
@@ -321,6 +338,44 @@ async fn the_api_key_is_the_token_where_no_other_is() {
     ran.expect("bridge", "ok", "200");
     shows_no_secret(&ran, &ziflow);
     bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_let_in_otherwise_is_told_what_fits() {
+    let ziflow = ziflow(&[]).await;
+    let digest = "03ac674216f3e15c761ee1a5e255f067953623c8b388b4459e13f978d7c846f4"; // of 1234
+    let client = format!("[{{id: entra-client, secrets: [{digest}]}}]");
+    let auth = [
+        ("BRIDGE_AUTH__TOKENS", "[]"),
+        ("BRIDGE_AUTH__CLIENTS", client.as_str()),
+        ("BRIDGE_AUTH__SIGNING_KEY", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
+    ];
+    let bridge = Bridge::with(&ziflow, &auth).await;
+    let (place, _) = bridge.url.split_once("/scim").unwrap();
+    let listen = ("BRIDGE_SERVER__LISTEN", place.strip_prefix("http://").unwrap());
+    let here = [auth.as_slice(), &[listen]].concat();
+    let ran = doctor(&ziflow, &here).await;
+    ran.expect("bridge", "skipped", "the client's secret");
+    for (secret, state, told) in [("1234", "ok", "HTTP 200"), ("12345", "failed", "HTTP 401")] {
+        let ran = run(&["--format", "json", "--token", secret], &variables(&ziflow), &here).await;
+        ran.expect("bridge", state, told);
+    }
+    let federated = "[{id: entra, issuer: 'https://example.com', audience: a, subject: s, jwks_url: 'https://example.com/k'}]";
+    let ran = doctor(&ziflow, &[auth[0], ("BRIDGE_AUTH__CLIENTS", federated), auth[2]]).await;
+    ran.expect("bridge", "skipped", "only Entra can make the tokens");
+    bridge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_shut_out_is_told_so() {
+    let ziflow = ziflow(&[]).await;
+    let networks = ("BRIDGE_SERVER__ALLOW_NETWORKS", "[192.0.2.0/24]");
+    let closing = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = closing.local_addr().unwrap().to_string();
+    std::thread::spawn(move || closing.incoming().for_each(drop));
+    let ran = doctor(&ziflow, &[("BRIDGE_SERVER__LISTEN", &listen), networks]).await;
+    ran.expect("bridge", "failed", "server.allow_networks does not let this machine in");
+    ran.expect("settings", "warning", "nobody is let in");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -233,9 +233,9 @@ async fn what_is_wrong_is_answered_in_the_words_of_the_rfc() {
         send(&bridge, "POST", &[("content-type", "Application/X-WWW-Form-URLencoded; charset=UTF-8")], &form)
             .await,
     );
-    // Its place is the root: elsewhere SCIM is spoken.
-    let below = bridge.ask_as(None, "POST /oauth2/token", None).await.expect(401);
-    assert_eq!(below.header("content-type"), Some("application/scim+json; charset=utf-8"));
+    // Its place is the root, and whoever has put it below the Tenant URL is told so.
+    let below = bridge.ask_as(None, "POST /oauth2/token", None).await.expect(404);
+    assert!(below.text("/error_description").contains("right behind the host"), "{:?}", below.body);
     bridge.stop().await;
 }
 

@@ -397,8 +397,8 @@ async fn check_tells_what_entra_would_not_accept() {
             "it is not the key of the first certificate",
         ),
         (with(&good.chain, encrypted), 78, "it is protected by a passphrase"),
-        (with(&good.chain, &good.chain), 78, "there is no private key in PEM in it"),
-        (with(&good.key, &good.key), 78, "there is no certificate in it"),
+        (with(&good.chain, &good.chain), 78, "it holds a certificate and no private key"),
+        (with(&good.key, &good.key), 78, "it holds a private key and no certificate"),
         (with("-----BEGIN CERTIFICATE-----\nMIIB\n", &good.key), 78, "it is no PEM that can be read"),
         (
             with("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", &good.key),
