@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use crate::bridge::Bridge;
 use crate::scim::error::Error;
 use crate::ziflow::client::KeyNumber;
+use crate::ziflow::error::Error as Upstream;
 use crate::ziflow::transport::Call;
 
 /// What is known about the key in use.
@@ -69,6 +70,22 @@ impl Bridge {
     /// The same until a deadline, for the log before Entra asks.
     pub async fn recognise_account_until(&self, deadline: Instant) -> Result<(), Unrecognised> {
         self.recognise_account(&Call::until(deadline)).await
+    }
+
+    /// Whether there is somebody to protect as the owner of the API key: with a misspelt address Entra could disable them,
+    /// and nothing would have said so before.
+    pub async fn look_for_key_user(&self, deadline: Instant) {
+        let Some(email) = self.key_user.load().as_ref().clone() else { return };
+        let found =
+            self.directory.client().user_by_email(&Call::until(deadline), &email.to_lowercase()).await;
+        // Trouble says nothing about them.
+        if matches!(found, Err(Upstream::NotFound)) {
+            warn!(
+                key = "ziflow.key_user_email",
+                hint = "set it to the address of the admin whose API key the bridge uses",
+                "nobody in Ziflow has this address, so Entra could disable the owner of the API key and lock the bridge out"
+            );
+        }
     }
 
     /// Why the store is not the account's whose key is in use, if that is known to be so.

@@ -257,7 +257,10 @@ async fn take(sockets: &mut Sockets, side: Side, listen: Listen) -> Result<TcpLi
 /// Ziflow that cannot tell is asked again by the first request.
 pub(super) async fn first_look(bridge: &Bridge) -> Result<(), String> {
     match bridge.recognise_account_until(Instant::now() + FIRST_LOOK).await {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            bridge.look_for_key_user(Instant::now() + FIRST_LOOK).await;
+            Ok(())
+        }
         Err(Unrecognised::Foreign(reason)) => Err(reason),
         Err(Unrecognised::Trouble(error)) => {
             warn!(reason = error.detail, "Ziflow cannot be used yet");

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
-use ziflow_scim_bridge::simulator::{self, Simulator};
+use ziflow_scim_bridge::simulator::{self, OWNER_EMAIL, Simulator};
 
 use crate::harness::{Bridge, Folder, TOKEN, command, person, ziflow};
 
@@ -123,4 +123,16 @@ async fn nobody_is_served_before_the_account_is_known() {
     assert!(!others.calls().iter().any(|call| call.method != "GET"));
     assert_eq!(bridge.admin("/readyz").await.expect(503).text("/parts/key/state"), "failing");
     bridge.stop().await;
+}
+
+/// Who is protected as the owner of the key must be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_of_the_key_who_is_nobody_is_told_at_the_start() {
+    let ziflow = ziflow(&[]).await;
+    for (email, warned) in [(OWNER_EMAIL, false), ("ownre@example.com", true)] {
+        let bridge = Bridge::with(&ziflow, &[("BRIDGE_ZIFLOW__KEY_USER_EMAIL", email)]).await;
+        let log = bridge.stop().await;
+        let told = log.iter().any(|line| line["key"] == "ziflow.key_user_email" && line["level"] == "WARN");
+        assert_eq!(told, warned, "{email}: {log:#?}");
+    }
 }
