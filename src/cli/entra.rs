@@ -174,6 +174,11 @@ fn unreached(error: &reqwest::Error) -> Unreached {
         is_tls |= is_about_tls(cause);
         source = cause.source();
     }
+    // What the library calls so is the commonest mistake of all, a certificate that one has signed oneself.
+    let reason = reason.replace(
+        "Other(OtherError(CaUsedAsEndEntity))",
+        "it is the certificate of an authority, or self-signed",
+    );
     Unreached { reason, is_connect: error.is_connect() && !is_tls, is_tls }
 }
 

@@ -24,15 +24,15 @@ use crate::telemetry::{self, Captured};
 
 const HELP: &str = "\
 Examples:
-  ziflow-scim-bridge explain request.json
+  sudo ziflow-scim-bridge explain request.json
       What becomes of the person in request.json: each rule of the mapping,
       Ziflow's calls, the answer
-  ziflow-scim-bridge explain patch.http --user person.json
+  sudo ziflow-scim-bridge explain patch.http --user person.json
       A change of somebody whom Ziflow has
-  ziflow-scim-bridge explain ProvisioningLogs.json
+  sudo ziflow-scim-bridge explain ProvisioningLogs.json
       What Entra's provisioning log shows, entry by entry: its download as JSON,
       or the lines of its tab Modified properties
-  ziflow-scim-bridge explain request.json --mapping ./mapping.yaml
+  sudo ziflow-scim-bridge explain request.json --mapping ./mapping.yaml
       The same by a mapping that is not in force yet";
 
 #[derive(Args, Debug)]

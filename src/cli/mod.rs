@@ -72,7 +72,7 @@ Examples:
       Make the token for Entra, with its digest for the settings
   sudo -u ziflow-scim-bridge ziflow-scim-bridge doctor
       Find out what is amiss, from the settings to the running service
-  ziflow-scim-bridge explain request.json
+  sudo ziflow-scim-bridge explain request.json
       See what a request would do, and why
 
 Files:

@@ -22,6 +22,7 @@ use crate::server::callers::Callers;
 use crate::server::networks::Networks;
 use crate::simulator::{self, Simulator};
 use crate::store::Location;
+use crate::ziflow::origin::Way;
 use crate::ziflow::transport;
 
 /// What groups grant follows a request within this time, or is not waited for.
@@ -76,7 +77,9 @@ impl Stage {
     pub(super) async fn like(listener: TcpListener, settings: Settings) -> Result<Self, String> {
         let ziflow = simulated().await?;
         let api_key = SecretString::from(ziflow.key().to_owned());
-        let connection = transport::Settings { base_url: ziflow.base_url(), api_key, ..settings.connection };
+        let way = Way::default();
+        let base_url = ziflow.base_url();
+        let connection = transport::Settings { base_url, api_key, way, ..settings.connection };
         let policy = Policy { dry_run: false, ..settings.policy };
         // What is only tried out is no change, and has no place in the audit log of the service.
         let audit = audit::Settings { destination: Destination::Off, required: false, ..settings.audit };

@@ -62,11 +62,12 @@ impl Terminal {
         out: bool,
         err: bool,
     ) -> Self {
-        let (mut plain, mut dumb) = (false, false);
+        // Where nobody says what the terminal can, it can write.
+        let (mut plain, mut dumb) = (false, true);
         for (name, value) in variables {
             match name.as_str() {
                 "NO_COLOR" => plain = !value.is_empty(),
-                "TERM" => dumb = value == "dumb",
+                "TERM" => dumb = value.is_empty() || value == "dumb",
                 _ => {}
             }
         }
@@ -120,17 +121,18 @@ mod tests {
     #[test]
     fn only_a_terminal_that_can_is_shown_more_than_lines() {
         use Results::{AsTheyCome, InTheEnd};
+        const XTERM: (&str, &str) = ("TERM", "xterm");
         for (results, variables, out, err, colours, is_watched) in [
-            (AsTheyCome, &[("TERM", "xterm")][..], true, true, true, true),
-            (AsTheyCome, &[], true, true, true, true),
-            (AsTheyCome, &[("NO_COLOR", "1")], true, true, false, true),
-            (AsTheyCome, &[("NO_COLOR", "")], true, true, true, true),
+            (AsTheyCome, &[XTERM][..], true, true, true, true),
+            (AsTheyCome, &[], true, true, false, false),
+            (AsTheyCome, &[XTERM, ("NO_COLOR", "1")], true, true, false, true),
+            (AsTheyCome, &[XTERM, ("NO_COLOR", "")], true, true, true, true),
             (AsTheyCome, &[("TERM", "dumb")], true, true, false, false),
-            (AsTheyCome, &[], false, true, false, false),
-            (AsTheyCome, &[], true, false, true, false),
-            (InTheEnd, &[], false, true, false, true),
+            (AsTheyCome, &[XTERM], false, true, false, false),
+            (AsTheyCome, &[XTERM], true, false, true, false),
+            (InTheEnd, &[XTERM], false, true, false, true),
             (InTheEnd, &[("TERM", "dumb")], false, true, false, false),
-            (InTheEnd, &[], false, false, false, false),
+            (InTheEnd, &[XTERM], false, false, false, false),
         ] {
             let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             let terminal = Terminal::with(results, variables, out, err);

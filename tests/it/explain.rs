@@ -214,6 +214,17 @@ fn an_example_that_does_not_hold_is_told_and_stops_nothing() {
 }
 
 #[test]
+fn the_way_to_the_real_ziflow_does_not_matter() {
+    let folder = Folder::new();
+    let jo = folder.file("jo.json", JO);
+    let variables =
+        [("BRIDGE_ZIFLOW__PROXY", "http://127.0.0.1:9"), ("BRIDGE_ZIFLOW__CA_FILE", "no-such-file")];
+    let output = command(&["explain", jo.to_str().unwrap()], &variables).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("The answer: 201"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn whom_the_path_names_is_who_was_given() {
     let patch = "PATCH /Users/auth0%7C1\n\n{\"Operations\": [{\"op\": \"Replace\", \"path\": \"title\", \"value\": \"CTO\"}]}";
     let ziflows = r#"{"email": "jo@example.com", "first_name": "Jo", "last_name": "Lee"}"#;

@@ -176,7 +176,7 @@ fn the_manual_shows_what_is_said() {
     let (_, section) = manual.split_once("A request about a group is explained too").unwrap();
     let blocks: Vec<&str> = section.split("```").collect();
     let (group, members) = blocks[1].trim_start_matches("json\n").split_once('\n').unwrap();
-    let command: Vec<&str> = blocks[3].lines().nth(1).unwrap().split(' ').skip(2).collect();
+    let command: Vec<&str> = blocks[3].lines().nth(1).unwrap().split(' ').skip(3).collect();
     let mapping = format!(
         "{}\ngroups:\n  Brand Reviewers: {{ group: [Brand Reviewers] }}\n",
         include_str!("../../config/mapping.yaml")
