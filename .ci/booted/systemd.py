@@ -67,6 +67,15 @@ units = [f"{NAME}.service", f"{NAME}@acme.service", f"{NAME}.socket"]
 said = inside("systemd-analyze", "verify", "--man=no", *units)
 must(not said, f"the units are not right:\n{said}")
 
+step("the manual that came along links to what came along")
+manual, links = ROOT / "usr/share/doc" / NAME, 0
+for page in manual.rglob("*.md"):
+    prose = "".join(page.read_text().split("\n```")[::2])
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
+        must((page.parent / link).exists(), f"{page.relative_to(manual)} links to {link}")
+        links += 1
+must(links > 60, f"{links} links")
+
 step("a start without the two values fails, once, and says where to look")
 inside("systemctl", "start", NAME, fails=True)
 must(shown("ExecMainStatus") == "78" and shown("NRestarts") == "0", "exit code 78, no restart")

@@ -252,7 +252,10 @@ fn every_alert_leads_somewhere() {
     let mut alerts = 0;
     for rule in rules.split("      - alert: ZiflowScimBridge").skip(1) {
         let value = |key: &str| rule.split_once(key).unwrap().1.split(['\n', ' ']).next().unwrap();
-        let (name, anchor) = (rule.lines().next().unwrap(), value("runbook: docs/runbook.md#"));
+        let (name, anchor) = (
+            rule.lines().next().unwrap(),
+            value("runbook: /usr/share/doc/ziflow-scim-bridge/docs/runbook.md#"),
+        );
         assert!(anchors.iter().any(|known| known == anchor), "{name}: no entry {anchor} in the runbook");
         let row = format!("| `{name}` | {} |", value("severity: "));
         let row = manual.lines().find(|line| line.starts_with(&row));
