@@ -15,7 +15,7 @@ ACCOUNT_KEY = "the-key-of-the-account"
 
 def walk():
     """Leaves a bridge behind that speaks TLS at port 443 of a socket of systemd's, and Entra."""
-    install, units = page("README.md").entries["Install"], page("docs/systemd.md")
+    install = page("README.md").entries["Install"]
     begin = time.monotonic()
 
     step("README: installed")
@@ -35,7 +35,7 @@ def walk():
     trial = trial.replace("scim-bridge@example.com", install.promises("owner@ziflow.example"))
     trial = trial.replace("ziflow:", f"ziflow:\n  {install.promises('base_url: http://127.0.0.1:9000/v1')}")
     sudoedit(f"/etc/{NAME}/bridge.yaml", trial)
-    said = install.run("systemctl start")
+    said = install.run("journalctl")
     install.promises("serving Entra at …", said)
     takes = install.promises("Ziflow takes the API key")
     until(lambda: takes in typed(f"sudo journalctl -u {NAME} -n 20"), "the log says it", patience=10)
@@ -59,22 +59,14 @@ def walk():
     tls = install.block("yaml", "tls:")
     real = trial.replace("# server:", tls).replace("  # public_url: https://scim.example.com\n", "", 1)
     sudoedit(f"/etc/{NAME}/bridge.yaml", real)
-    said = install.run("systemctl start")
-    install.promises("serving Entra at …", said)
+    install.run("systemctl restart")
+    install.promises("serving Entra at …", typed(f"systemctl status {NAME}"))
     entra = Entra(token, 8443, ROOT / AUTHORITY)
     must(entra.serves(), "Entra's Test Connection over TLS")
 
-    step("docs/systemd.md: a socket, at port 443")
-    socket = units.entries["A socket that outlives restarts"]
-    edit(ETC / "bridge.yaml", "listen: 0.0.0.0:8443", socket.promises("listen: systemd"))
-    socket.promises(f"sudo systemctl edit {NAME}.socket")
-    folder = ROOT / f"etc/systemd/system/{NAME}.socket.d"
-    folder.mkdir()
-    (folder / "override.conf").write_text(socket.block("ini", "ListenStream=443"))
-    inside("systemctl", "daemon-reload")
-    socket.type(f"sudo systemctl stop {NAME}")
-    socket.type(f"sudo systemctl enable --now {NAME}.socket")
-    socket.type(f"sudo systemctl start {NAME}")
+    step("README: a socket of systemd's, at port 443")
+    edit(ETC / "bridge.yaml", "listen: 0.0.0.0:8443", install.promises("listen: systemd"))
+    install.run("ListenStream=443")
     entra = Entra(token, 443, ROOT / AUTHORITY)
     must(entra.serves(), "Entra's Test Connection at port 443")
     install.promises('"totalResults":0', install.run("https://scim.example.com/scim/v2/Users", TOKEN=token))
