@@ -18,9 +18,15 @@ def other_pages(entra):
     # The first line would go on for ever, and nobody has the ids of the others.
     said = page("docs/logs.md").entries["Looking something up"].run("journalctl", anyhow=True, instead={" -f ": " "})
     must("request operation=create-user" in said and "WARN" in said and " status=4" in said, said)
-    said = page("docs/audit.md").entries["Following it"].run("journalctl", instead={" -f ": " "})
-    taken, refused = r'^{"time":"[^"]*","id":"[^"]*","by":"entra[^"]*","request_id"', r'^{"time":"[^"]*","action":"create-user","id"'
-    must(all(re.search(line, said, re.M) for line in (taken, refused, '"given":.*"roles:admin"')), said)
+    # Others have lost their access, and could not be made, because of the runbook.
+    entra.hire("rooney", roles=[{"value": "ZiflowAdmin"}])
+    following = page("docs/audit.md").entries["Following it"]
+    to_the_log = following.block("sh", "audit()").splitlines()[0]
+    to_a_file = following.promises(f"audit() {{ sudo cat /var/log/{NAME}/audit.log; }}")
+    for instead in ({}, {to_the_log: to_a_file}):
+        said = following.run("audit()", instead={" -f ": " ", **instead})
+        taken, refused = r'^{"time":"[^"]*","id":"[^"]*","by":"entra[^"]*","request_id"', r'^{"time":"[^"]*","action":"create-user","id"'
+        must(all(re.search(line, said, re.M) for line in (taken, refused, '"given":.*"roles:admin"')), said)
 
     step("docs: the brake, drift, doctor")
     behaviour = page("docs/behaviour.md").entries
