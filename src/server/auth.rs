@@ -181,10 +181,10 @@ impl Door {
             Err(stranger) => stranger,
         };
         let (error, reason) = match stranger {
-            Stranger::Unknown(reason) => (unauthorized(UNKNOWN), reason.map(str::to_owned)),
+            Stranger::Unknown(reason) => (unauthorized(UNKNOWN), reason),
             Stranger::Expired(token) => {
                 self.tell_of_expired(&token, source);
-                (unauthorized(UNKNOWN), None)
+                (unauthorized(UNKNOWN), self.tokens().what_is_wrong_with(presented, Timestamp::now()))
             }
             Stranger::AccessToken(reason) => {
                 (unauthorized(ACCESS_TOKEN), Some(format!("access token: {reason}")))
@@ -352,6 +352,9 @@ mod tests {
     async fn an_expired_token_is_answered_like_one_that_never_was() {
         let told = async |token| door(0).check(&with(token), source("192.0.2.1:1")).await.unwrap_err().error;
         assert_eq!(told("Bearer three").await, told("Bearer nobody's").await);
+        assert_eq!(told("Bearer 'one'").await, told("Bearer nobody's").await);
+        let refusal = door(0).check(&with("Bearer three"), source("192.0.2.1:1")).await.unwrap_err();
+        assert!(refusal.reason.is_some_and(|reason| reason.contains("the token over, which has expired")));
     }
 
     #[tokio::test]

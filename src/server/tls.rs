@@ -18,15 +18,16 @@ use rustls::{ServerConfig, SignatureAlgorithm};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::bridge::health::Component;
 use crate::server::certificate::Certificate;
 use crate::server::connection::{LINGER, read_to_end};
 use crate::server::seats::{Phase, Seat};
+use crate::server::source::Source;
 
 /// Whoever speaks plain HTTP here would otherwise see bytes that they cannot read.
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 56\r\n\
@@ -134,12 +135,23 @@ pub struct Tls {
     /// Why newer files were not taken over.
     refusal: Mutex<Option<String>>,
     pub(super) failed: AtomicU64,
+    /// When the log last heard of somebody with whom TLS was not agreed upon.
+    told: Mutex<Option<Instant>>,
 }
+
+/// So often that is told: whoever does not trust the certificate goes on trying.
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl Tls {
     pub fn new(identity: Identity, handshake_timeout: Duration) -> Self {
         let identity = ArcSwap::from_pointee(identity);
-        Self { identity, handshake_timeout, refusal: Mutex::default(), failed: AtomicU64::new(0) }
+        Self {
+            identity,
+            handshake_timeout,
+            refusal: Mutex::default(),
+            failed: AtomicU64::new(0),
+            told: Mutex::default(),
+        }
     }
 
     pub fn identity(&self) -> Arc<Identity> {
@@ -174,8 +186,10 @@ impl Tls {
     ) -> Option<TlsStream<TcpStream>> {
         seat.enter(Phase::Handshake);
         let acceptor = TlsAcceptor::from(Arc::clone(&self.identity.load().config));
+        let peer = stream.peer_addr().ok().map(Source::of_peer);
+        let mut has_spoken = false;
         let agreed = tokio::select! {
-            agreed = timeout(self.handshake_timeout, accept(acceptor, stream)) => agreed,
+            agreed = timeout(self.handshake_timeout, accept(acceptor, stream, &mut has_spoken)) => agreed,
             () = seat.has_to_go() => return None,
             () = told_to_end(stop) => return None,
         };
@@ -183,10 +197,31 @@ impl Tls {
             Ok(agreed) => agreed,
             Err(error) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                debug!(%error, "TLS was not agreed upon");
+                // What only knocks, as a load balancer does to see whether somebody is there, wants no TLS.
+                if has_spoken {
+                    self.tell(peer, &error);
+                } else {
+                    debug!(%error, "TLS was not agreed upon");
+                }
                 None
             }
         }
+    }
+
+    fn tell(&self, source: Option<Source>, error: &io::Error) {
+        let source = source.map(tracing::field::display);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|last| last.elapsed() < MINUTE) {
+            debug!(source, reason = %error, "TLS was not agreed upon");
+            return;
+        }
+        *told = Some(Instant::now());
+        warn!(
+            source, reason = %error,
+            hint = "Entra wants a certificate of a public authority, for the name in server.public_url and with its whole \
+                    chain: `ziflow-scim-bridge doctor` looks at it",
+            "TLS was not agreed upon; further ones are not logged for a minute (failed_tls_handshakes_total counts them)"
+        );
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
@@ -202,9 +237,13 @@ async fn told_to_end(mut stop: watch::Receiver<()>) {
 }
 
 /// Nothing comes of a client that speaks plain HTTP, which is told so.
-async fn accept(acceptor: TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+async fn accept(
+    acceptor: TlsAcceptor,
+    mut stream: TcpStream,
+    has_spoken: &mut bool,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
     let mut first = [0];
-    stream.peek(&mut first).await?;
+    *has_spoken = stream.peek(&mut first).await? > 0;
     // What TLS begins with is no letter, and a method of HTTP is nothing else.
     if !first.iter().all(u8::is_ascii_uppercase) {
         return acceptor.accept(stream).await.map(Some);

@@ -6,6 +6,8 @@ use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::server::{expiry, minted};
+
 /// A SHA-256.
 pub type Digest = [u8; SHA256_OUTPUT_LEN];
 
@@ -73,6 +75,45 @@ impl Tokens {
         let fitting: Vec<_> = self.iter().filter(fits).collect();
         fitting.first().copied()
     }
+
+    /// Why this is none of them, as far as it shows; never what it is. Whoever presents it must not learn it.
+    pub fn what_is_wrong_with(&self, presented: &str, now: Timestamp) -> Option<String> {
+        let known = |text: &str| self.find(&digest(text.as_bytes()));
+        if let Some(token) = known(presented) {
+            let end = token.expires.filter(|end| *end <= now)?;
+            return Some(format!(
+                "the bearer token is the token {}, which has expired at {end}: {}",
+                token.name,
+                expiry::REMEDY
+            ));
+        }
+        if let Some(token) = digest_from_hex(presented).and_then(|digest| self.find(&digest)) {
+            let Token { name, .. } = token;
+            return Some(format!(
+                "the bearer token is the sha256 of the token {name}, which stands in the settings, and not the token"
+            ));
+        }
+        let bare = bare(presented);
+        if let Some(Token { name, .. }) = known(&bare) {
+            return Some(format!(
+                "the bearer token is the token {name} with quotes, blanks or a word around it"
+            ));
+        }
+        minted::is_damaged(&bare).then(|| {
+            "the bearer token begins like one that token new has made, and a piece of it is missing or has changed: copy all of it"
+                .to_owned()
+        })
+    }
+}
+
+/// What is left without that which comes along when somebody copies.
+fn bare(presented: &str) -> String {
+    let decoded = percent_encoding::percent_decode_str(presented).decode_utf8_lossy();
+    let is_around = |c: char| c.is_whitespace() || "\"'`<>,;:".contains(c);
+    let text = decoded.trim_matches(is_around);
+    let word = text.get(.."bearer".len()).filter(|word| word.eq_ignore_ascii_case("bearer"));
+    let text = word.and_then(|word| text.get(word.len()..)).unwrap_or(text);
+    text.trim_matches(is_around).to_owned()
 }
 
 /// What is different about a set of tokens, by name.
@@ -139,6 +180,38 @@ mod tests {
             (names(&["comes"]), names(&["goes"]), names(&["turns", "ends", "looks"]));
         assert_eq!(before.difference(&after), Difference { added, removed, changed });
         assert_eq!(before.difference(&before), Difference::default());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_credential_is_known_without_naming_it() {
+        let minted = minted::new_token().unwrap();
+        let minted = minted.expose_secret();
+        let over = Token { expires: Some(Timestamp::UNIX_EPOCH), ..token("over", "three") };
+        let all = vec![token("entra", minted), token("plain", "two"), over];
+        let tokens = Tokens { all, is_api_key: false };
+        let sha256 = hex(&digest(minted.as_bytes()));
+        let (cut, piece) = (minted.get(..70).unwrap(), minted.get(4..10).unwrap());
+        for (presented, reason) in [
+            (sha256.as_str(), Some("the sha256 of the token entra")),
+            (&sha256.to_uppercase(), Some("the sha256 of the token entra")),
+            (cut, Some("a piece of it is missing")),
+            (&format!("\"{cut}"), Some("a piece of it is missing")),
+            (&format!("\"{minted}\""), Some("the token entra with quotes")),
+            (&format!("{minted}%0a"), Some("the token entra with quotes")),
+            (&format!("Bearer {minted}"), Some("the token entra with quotes")),
+            ("'two'", Some("the token plain with quotes")),
+            ("three", Some("the token over, which has expired at 1970-01-01T00:00:00Z")),
+            ("two", None),
+            ("nobody's", None),
+            ("bearér", None),
+            ("", None),
+        ] {
+            let told = tokens.what_is_wrong_with(presented, Timestamp::now());
+            assert_eq!(told.is_some(), reason.is_some(), "{presented} {told:?}");
+            let told = told.unwrap_or_default();
+            assert!(told.contains(reason.unwrap_or_default()), "{presented} {told}");
+            assert!(!told.contains(piece) && !told.contains(&sha256), "{told}");
+        }
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub(super) struct Trust {
 /// Why a bearer token opens nothing.
 #[derive(Debug)]
 pub(super) enum Stranger {
-    Unknown(Option<&'static str>),
+    /// And why, as far as that shows.
+    Unknown(Option<String>),
     Expired(Token),
     /// One of the bridge's own.
     AccessToken(String),
@@ -88,7 +89,7 @@ impl Trust {
             None if presented.bytes().filter(|byte| *byte == b'.').count() == 2 => {
                 self.with_entra_token(presented).await
             }
-            None => Err(Stranger::Unknown(None)),
+            None => Err(Stranger::Unknown(self.tokens.what_is_wrong_with(presented, Timestamp::now()))),
         }
     }
 
@@ -102,7 +103,7 @@ impl Trust {
     }
 
     async fn with_entra_token(&self, presented: &str) -> Result<Client, Stranger> {
-        let issuer = self.entra.as_ref().ok_or(Stranger::Unknown(Some(NO_ENTRA)))?;
+        let issuer = self.entra.as_ref().ok_or_else(|| Stranger::Unknown(Some(NO_ENTRA.to_owned())))?;
         let jwt = Jwt::parse(presented).map_err(|fault| Stranger::Entra(fault.to_owned()))?;
         issuer.believe(&jwt).await.map_err(|disbelief| match disbelief {
             Disbelief::Wrong(reason) => Stranger::Entra(reason),

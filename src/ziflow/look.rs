@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::ziflow::answer::{Page, nobody, page, says_absent};
+use crate::ziflow::hop::NO_TUNNEL;
 use crate::ziflow::model::User;
 use crate::ziflow::rate_limit::{self, RateLimit};
 use crate::ziflow::request::Request;
@@ -61,10 +62,9 @@ impl Missed {
     pub fn obstacle(&self) -> Obstacle {
         let reason = self.reason.to_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-        if !says(&["certificate"]) {
+        if !says(&["peer certificate"]) {
             // Without a connection to the proxy there was nobody to refuse the tunnel.
-            let is_refused = says(&["tunnel"]) && !says(&["underlying connection"]);
-            return if is_refused { Obstacle::Proxy } else { Obstacle::Other };
+            return if says(&[NO_TUNNEL]) { Obstacle::Proxy } else { Obstacle::Other };
         }
         if says(&["issuer"]) {
             Obstacle::Issuer
@@ -275,11 +275,14 @@ mod tests {
             ("invalid peer certificate: certificate not valid yet: verification time 7", Obstacle::Dates),
             ("invalid peer certificate: certificate not valid for name \"a\"", Obstacle::Name),
             ("invalid peer certificate: BadSignature", Obstacle::Certificate),
-            ("tunnel error: proxy authorization required", Obstacle::Proxy),
-            ("tunnel error: failed to create underlying connection: tcp connect error", Obstacle::Other),
+            (
+                "the proxy http://p:1 (ziflow.proxy) makes no tunnel to https://z: proxy authorization",
+                Obstacle::Proxy,
+            ),
+            ("no connection to the proxy http://tunnel:1 (ziflow.proxy): refused", Obstacle::Other),
             ("Connection refused", Obstacle::Other),
         ] {
-            let reason = format!("no connection: client error (Connect): {reason}");
+            let reason = format!("no connection to https://certificate.example.com: {reason}");
             let missed = Missed { reason, may_have_arrived: false };
             assert_eq!(missed.obstacle(), obstacle, "{}", missed.reason);
         }

@@ -13,6 +13,7 @@ pub mod everyone;
 pub mod figures;
 pub mod findings;
 mod flights;
+mod hop;
 pub mod look;
 pub mod model;
 pub mod observations;

@@ -17,6 +17,7 @@ use crate::mask::Values;
 use crate::ziflow::calls::{Made, Tally};
 use crate::ziflow::error::Error;
 use crate::ziflow::figures::Ledger;
+use crate::ziflow::hop::Hop;
 use crate::ziflow::origin::{self, Way};
 use crate::ziflow::queue::Lane;
 use crate::ziflow::rate_limit::{Permit, RateLimit};
@@ -246,8 +247,7 @@ pub(super) struct Transport {
     base: Url,
     timeout: Duration,
     max_answer_bytes: usize,
-    /// Whom this machine connects to: Ziflow, or the proxy before it.
-    next_hop: (String, u16),
+    hop: Hop,
     pub(super) limit: Arc<RateLimit>,
     pub(super) ledger: Ledger,
 }
@@ -257,9 +257,8 @@ impl Transport {
     pub(super) fn new(settings: &Settings, limit: Arc<RateLimit>) -> Result<Self, String> {
         let base = origin::parse(&settings.base_url)?;
         let key = ApiKey::new(&settings.api_key)?;
-        let proxy = settings.way.proxy.as_ref().map(origin::Proxy::host);
         Ok(Self {
-            next_hop: proxy.unwrap_or_else(|| origin::host_of(&base)),
+            hop: Hop { proxy: settings.way.proxy.clone(), base: base.clone() },
             http: origin::client(&base, settings)?,
             key: ArcSwap::from_pointee((KeyNumber::default(), key)),
             base,
@@ -316,7 +315,7 @@ impl Transport {
 
     /// The host and the port that connections are made to; an IPv6 address stands without brackets.
     pub(super) fn next_hop(&self) -> (String, u16) {
-        self.next_hop.clone()
+        self.hop.next()
     }
 
     /// Sends within the time there is, and reads the whole answer.
@@ -336,7 +335,7 @@ impl Transport {
         let outcome = match timeout_at(end, self.send(key, left, (url, request))).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Lost {
-                reason: chain(&error),
+                reason: self.hop.told(&error),
                 may_have_arrived: !error.is_connect(),
                 timed_out: error.is_timeout(),
                 left,
@@ -396,7 +395,7 @@ impl Transport {
                 }
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(error) => return Body::Cut(chain(&error)),
+                Err(error) => return Body::Cut(self.hop.told(&error)),
             }
         }
         if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -511,19 +510,6 @@ fn before_keys(text: &str) -> &str {
     };
     let named = lower.match_indices("api").map(|(at, _)| at).find(is_named);
     named.and_then(|at| text.get(..at)).unwrap_or(text)
-}
-
-/// An error with its causes, and without the URL: it names a person.
-fn chain(error: &reqwest::Error) -> String {
-    let what = if error.is_connect() { "no connection" } else { "the exchange broke off" };
-    let mut text = what.to_owned();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -169,6 +169,7 @@ fn only_commands_print_and_only_the_transport_speaks_http() {
             "ziflow/transport.rs",
             "ziflow/origin.rs",
             "ziflow/request.rs",
+            "ziflow/hop.rs",
             "server/issuer_keys.rs",
             "cli/entra.rs",
         ];

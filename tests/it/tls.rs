@@ -462,6 +462,17 @@ async fn who_takes_long_to_agree_keeps_nobody_out() {
     let place = Place::new(&pair, &format!("{LISTEN}\n  max_connections: 4")).await;
     let bridge = place.bridge().await;
     let begun = hello([3, 3], &[0xc02b]);
+    // Whoever says what no TLS begins with is told of once.
+    for _ in 0..3 {
+        let mut stream = plain(&bridge).await;
+        stream.write_all(&[0; 40]).await.unwrap();
+        rest(&mut stream).await;
+    }
+    let told = bridge.log();
+    let told = told.iter().filter(|line| {
+        line["level"] == "WARN" && line["message"].as_str().unwrap().starts_with("TLS was not agreed upon")
+    });
+    assert_eq!(told.count(), 1);
     let mut slow = Vec::new();
     for said in [&[][..], &begun[..1], &begun[..40], &[22, 3, 1, 64, 0]] {
         for _ in 0..4 {

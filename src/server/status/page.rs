@@ -56,7 +56,12 @@ impl Seen {
         let odd: Vec<&Part> = self.look.parts.iter().filter(|part| is_odd(part)).collect();
         let (tone, sentence) = match (self.look.ready, odd.len()) {
             (false, _) => (Tone::Bad, "Entra is not served.".to_owned()),
-            (true, 0) => (Tone::Good, "Entra is served.".to_owned()),
+            (true, 0) => match self.failures.len() {
+                0 => (Tone::Good, "Entra is served.".to_owned()),
+                some => {
+                    (Tone::Odd, format!("Entra is served, but for {some} that it asked for: see Not served."))
+                }
+            },
             (true, 1) => (Tone::Odd, "Entra is served; one thing wants a look.".to_owned()),
             (true, some) => (Tone::Odd, format!("Entra is served; {some} things want a look.")),
         };
