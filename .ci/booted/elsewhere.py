@@ -96,12 +96,15 @@ def without_a_service():
     step("README: by hand, against the simulated Ziflow")
     by_hand = page("README.md").entries["See it work"]
     inside("systemctl", "stop", "ziflow", f"{NAME}@acme")
+    # Whoever tries this has no package, whose settings they might not read.
+    inside("mv", f"/etc/{NAME}", "/srv/etc")
     in_a_terminal("one", by_hand.tick("-- simulate"))
     in_a_terminal("two", by_hand.tick("-- serve"))
     until(lambda: "ready for Entra" in inside("journalctl", "--unit=terminal-two"), "the bridge is ready")
     said = typed(by_hand.tick("Alice Archer") + by_hand.tick("__calls"))
     must('"active":false' in said and '"method":"PUT"' in said, said)
     inside("systemctl", "stop", "terminal-one", "terminal-two")
+    inside("mv", "/srv/etc", f"/etc/{NAME}")
 
     step("docs/systemd.md: without a package")
     settings, mapping = SETTINGS.read_text(), (ETC / "mapping.yaml").read_text()

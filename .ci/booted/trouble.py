@@ -78,9 +78,9 @@ def brake(entry, entra):
     becomes("brake", "tripped")
     said = entry.run("brake status", anyhow=True)
     must("tripped at" in said, said)
-    must(all(one in said for one in people), f"who has lost their access, and who was held back:\n{said}")
-    must(entra.set(people[4], "name.givenName", "Bea")[0] == 200, "everything else goes on")
     lost, wait = (list(map(urllib.parse.unquote, some)) for some in (people[:3], people[3:]))
+    must(all(one in said for one in lost + wait), f"who has lost their access, and who was held back:\n{said}")
+    must(entra.set(people[4], "name.givenName", "Bea")[0] == 200, "everything else goes on")
     until(lambda: all(one in service_log(before) for one in lost), "it is on record")
     said = [line for line in entry.run('"access":"taken"').splitlines() if any(one in line for one in lost + wait)]
     must(len(said) == 3 and all(any(f'"id":"{one}"' in line for line in said) for one in lost), f"who has lost it: {said}")

@@ -421,16 +421,17 @@ async fn the_brake_and_its_release_are_recorded() {
     bridge.patch(&ids[2], off()).await.expect(503);
     expect(&log.last("brake-engaged", 1).await, &json!({"by": "test", "people": 1, "most": 1}));
     expect(&log.last("patch-user", 3).await, &json!({"outcome": "failed"}));
-    let release = || {
+    let release = |more: &[&str]| {
         let variables = [("BRIDGE_ZIFLOW__API_KEY", ziflow.key()), ("BRIDGE_STORE__URL", &store)];
-        assert!(command(&["brake", "release"], &variables).status().unwrap().success());
+        let words = [&["brake", "release"], more].concat();
+        assert!(command(&words, &variables).status().unwrap().success());
     };
-    release();
+    release(&[]);
     let uid = std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap();
     expect(&log.last("brake-released", 1).await, &json!({"by": "operator", "uid": uid}));
     bridge.stop().await;
     // While the service does not run, the note waits for it.
-    release();
+    release(&["--reset"]);
     let bridge = Bridge::with(&ziflow, &settings).await;
     log.of("brake-released", 2).await;
     // Tripped before the start is not tripped anew.

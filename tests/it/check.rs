@@ -262,8 +262,11 @@ fn a_public_url_is_the_beginning_of_the_tenant_url() {
         ("http://[::1]", Some(0), "settings and mapping are fine"),
         ("http://localhost:8080", Some(0), "settings and mapping are fine"),
     ] {
-        let bridge =
-            format!("ziflow: {{ key_user_email: a@example.com }}\nserver: {{ public_url: '{url}' }}\n");
+        let bridge = format!(
+            "ziflow: {{ key_user_email: a@example.com }}\nserver: {{ public_url: '{url}' }}\n\
+             auth: {{ tokens: [{{ name: entra, sha256: '{}' }}] }}\n",
+            "0123456789abcdef".repeat(4)
+        );
         let (shown, exit) = check(&bridge, GOOD, "text");
         assert_eq!(exit, code, "{url}: {shown}");
         assert!(shown.contains(told), "{url}: {shown}");

@@ -116,8 +116,11 @@ fn a_proxy_for_keys_that_is_none_is_told_by_check() {
         (vec![(url, "u:s3cret-word@proxy.example")], "this is no address of a proxy such as"),
         (vec![(url, "http://proxy.example"), by_file], "`jwks_proxy` and `jwks_proxy_file` are both given"),
     ] {
-        let mut all =
-            vec![("BRIDGE_ZIFLOW__API_KEY", "some-key"), ("BRIDGE_ZIFLOW__KEY_USER_EMAIL", "a@example.com")];
+        let mut all = vec![
+            ("BRIDGE_ZIFLOW__API_KEY", "some-key"),
+            ("BRIDGE_ZIFLOW__KEY_USER_EMAIL", "a@example.com"),
+            ("BRIDGE_AUTH__TOKENS", "[{name: entra, token: a-token-of-the-test-of-some-length}]"),
+        ];
         all.extend_from_slice(&settings);
         let output = command(&["check"], &all).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();

@@ -228,8 +228,11 @@ async fn a_proxy_that_does_not_help_is_told_without_its_password() {
 
 /// What `check` says; nothing is reached.
 fn check(settings: &[(&str, &str)]) -> (String, Option<i32>) {
-    let mut all =
-        vec![("BRIDGE_ZIFLOW__API_KEY", "some-key"), ("BRIDGE_ZIFLOW__KEY_USER_EMAIL", "a@example.com")];
+    let mut all = vec![
+        ("BRIDGE_ZIFLOW__API_KEY", "some-key"),
+        ("BRIDGE_ZIFLOW__KEY_USER_EMAIL", "a@example.com"),
+        ("BRIDGE_AUTH__TOKENS", "[{name: entra, token: a-token-of-the-test-of-some-length}]"),
+    ];
     all.extend_from_slice(settings);
     let output = command(&["check"], &all).output().unwrap();
     (String::from_utf8(output.stdout).unwrap(), output.status.code())
