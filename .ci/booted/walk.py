@@ -82,13 +82,13 @@ def certificate(name):
         if [ ! -d {live} ]; then
           install -d -m 0700 /etc/letsencrypt/live /etc/letsencrypt/archive
           mkdir {live} {archive}
-          openssl req -x509 -newkey rsa:2048 -nodes -days 900 -subj /CN=Authority -keyout /root/authority.key -out /{AUTHORITY}
+          openssl req -x509 -newkey rsa:2048 -nodes -days 900 -subj /CN=Authority -keyout /run/authority.key -out /{AUTHORITY}
           update-ca-certificates
         fi
         cd {archive}
         openssl req -newkey rsa:2048 -nodes -subj /CN=scim.example.com -addext subjectAltName=DNS:scim.example.com \\
-          -keyout privkey-{name}.pem -out /root/request.pem
-        openssl x509 -req -in /root/request.pem -copy_extensions copy -CA /{AUTHORITY} -CAkey /root/authority.key -days 80 \\
+          -keyout privkey-{name}.pem -out /run/request.pem
+        openssl x509 -req -in /run/request.pem -copy_extensions copy -CA /{AUTHORITY} -CAkey /run/authority.key -days 80 \\
           -out fullchain-{name}.pem
         cat /{AUTHORITY} >>fullchain-{name}.pem
         chgrp --reference=. *

@@ -161,13 +161,7 @@ impl Groups<'_> {
             return Ok(store.groups_with_external_id(external_id).await?);
         }
         if let Some(member) = by("members.value").or_else(|| by("members")) {
-            return Ok(store
-                .groups_of(vec![member.to_owned()])
-                .await?
-                .into_iter()
-                .flatten()
-                .map(Arc::unwrap_or_clone)
-                .collect());
+            return Ok(self.0.groups_of(member).await?.into_iter().map(Arc::unwrap_or_clone).collect());
         }
         Ok(store.groups().await?)
     }

@@ -180,22 +180,12 @@ impl Line {
             Values::Hidden => done.reason.clone(),
         });
         Operation {
-            at: Timestamp::now(),
-            request_id: self.request_id.as_str().to_owned(),
-            client_request_id: self.client_request_id.clone(),
-            method: self.method().to_owned(),
-            name: self.operation,
-            writes: self.writes,
             id: self.id(done).cloned(),
-            newcomer: self.newcomer,
-            is_known: self.client.is_some(),
-            who: self.client.clone().unwrap_or_else(|| self.source.to_string()),
             status: done.map(|done| done.reply.status()),
             reason,
-            took: self.start.elapsed(),
             calls: self.calls(),
             said: self.said.clone(),
-            part: None,
+            ..self.frame()
         }
     }
 
@@ -214,7 +204,29 @@ impl Line {
             calls,
             said,
             part: Some(number),
-            ..self.operation(None, Values::Hidden)
+            ..self.frame()
+        }
+    }
+
+    /// Who asks, and when: what a request and its parts have in common.
+    fn frame(&self) -> Operation {
+        Operation {
+            at: Timestamp::now(),
+            request_id: self.request_id.as_str().to_owned(),
+            client_request_id: self.client_request_id.clone(),
+            method: self.method().to_owned(),
+            name: self.operation,
+            writes: self.writes,
+            id: None,
+            newcomer: self.newcomer,
+            is_known: self.client.is_some(),
+            who: self.client.clone().unwrap_or_else(|| self.source.to_string()),
+            status: None,
+            reason: None,
+            took: self.start.elapsed(),
+            calls: Calls::default(),
+            said: Said::default(),
+            part: None,
         }
     }
 

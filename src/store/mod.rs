@@ -305,7 +305,7 @@ impl Store {
         self.run(move |connection| groups::strangers(connection, &ids)).await
     }
 
-    /// Makes or changes a group, and notes for whom something follows. None when its name is another group's.
+    /// Makes or changes a group, and notes for whom something follows; or says why it is not done.
     pub async fn edit_group(&self, edit: Edit) -> Result<Result<Edited, Refusal>, Error> {
         self.write(move |connection| groups::edit(connection, &edit)).await
     }
